@@ -1,0 +1,35 @@
+"""Deployed function `detect`: an upload waits to be looked at."""
+
+from datetime import timedelta
+from functools import cache
+
+import flask
+import functions_framework
+
+from shared import entry, logs, settings
+from shared.adapters.google import blobs, bus, documents
+from shared.adapters.system_clock import SystemClock
+from shared.delivery import StageRunner
+from shared.detection.detector import load_detector
+from shared.handlers import detect
+from shared.messages import MediaUploaded
+from shared.repositories import components
+
+config = settings.load(settings.DetectSettings)
+logs.configure(config.log_level, project=config.project)
+
+
+@cache
+def composed() -> entry.EventFunction[MediaUploaded, detect.Deps]:
+    """The stage on Google Cloud, made at the first event."""
+    clock, store = SystemClock(), documents.connect(config.project, config.database)
+    deps = detect.Deps(store, blobs.connect(config.media_bucket), load_detector(config.model_path))
+    components.report(store, "model", deps.detector.version, clock.now())
+    runner = StageRunner(store, bus.connect(config.project), clock, timedelta(seconds=config.lease_seconds))
+    return entry.EventFunction(detect.consumer, deps, runner)
+
+
+@functions_framework.http
+def main(request: flask.Request) -> tuple[str, int]:
+    """The endpoint of the push subscription."""
+    return composed().answer(dict(request.headers), request.get_data())

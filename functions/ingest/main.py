@@ -1,0 +1,33 @@
+"""Deployed function `ingest`: an object was finalised in the media bucket."""
+
+from datetime import timedelta
+from functools import cache
+
+import flask
+import functions_framework
+
+from shared import entry, logs, settings
+from shared.adapters.google import blobs, bus, documents
+from shared.adapters.system_clock import SystemClock
+from shared.delivery import StageRunner
+from shared.detection.probe import StreamProbe
+from shared.handlers import ingest
+from shared.messages import ObjectFinalised
+
+config = settings.load(settings.MediaSettings)
+logs.configure(config.log_level, project=config.project)
+
+
+@cache
+def composed() -> entry.EventFunction[ObjectFinalised, ingest.Deps]:
+    """The stage on Google Cloud, made at the first event."""
+    clock, store = SystemClock(), documents.connect(config.project, config.database)
+    deps = ingest.Deps(store, blobs.connect(config.media_bucket), StreamProbe(), clock)
+    runner = StageRunner(store, bus.connect(config.project), clock, timedelta(seconds=config.lease_seconds))
+    return entry.EventFunction(ingest.consumer, deps, runner)
+
+
+@functions_framework.http
+def main(request: flask.Request) -> tuple[str, int]:
+    """The endpoint of the push subscription."""
+    return composed().answer(dict(request.headers), request.get_data())

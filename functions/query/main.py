@@ -1,0 +1,39 @@
+"""Deployed function `query`: everything is read back here."""
+
+from functools import cache
+
+from fastapi import FastAPI
+from functions_framework import aio
+from starlette.requests import Request
+
+from shared import logs, settings
+from shared.adapters.google import blobs, documents, health
+from shared.adapters.system_clock import SystemClock
+from shared.repositories import components
+from shared.web import analysis, incidents, service
+from shared.web import app as web
+
+config = settings.load(settings.QuerySettings)
+logs.configure(config.log_level, project=config.project)
+
+
+@cache
+def deps() -> service.Deps:
+    """The store and the health checks on Google Cloud, made at the first request."""
+    store, media = documents.connect(config.project, config.database), blobs.connect(config.media_bucket)
+    checks: dict[str, service.Check] = {
+        "blobs": lambda: media.stat("media/health"),
+        "bus": health.TopicCheck(config.project, "media-uploaded").see,
+        "model": lambda: components.state_of(store, "model"),
+    }
+    return service.Deps(store, SystemClock(), checks, auth_enabled=True)
+
+
+routers = [*(module.router(lambda: deps().documents) for module in (analysis, incidents)), service.router(deps)]
+application = web.create_app(routers, token=config.api_token, allowed_origins=config.allowed_origins)
+
+
+@aio.http  # type: ignore[arg-type] # its types do not say so, but an application may be returned
+async def main(request: Request) -> FastAPI:  # noqa: ARG001 - the framework hands the request on to the application
+    """Everything is the application's."""
+    return application

@@ -1,0 +1,33 @@
+"""Deployed function `uploads`: hands out signed upload URLs."""
+
+from functools import cache
+
+from fastapi import FastAPI
+from functions_framework import aio
+from starlette.requests import Request
+
+from shared import logs, settings
+from shared.adapters.google import blobs, documents, signing
+from shared.adapters.system_clock import SystemClock
+from shared.handlers import uploads
+from shared.web import app as web
+from shared.web import uploads as routes
+
+config = settings.load(settings.UploadSettings)
+logs.configure(config.log_level, project=config.project)
+
+
+@cache
+def deps() -> uploads.Deps:
+    """The use case on Google Cloud, made at the first request."""
+    media = blobs.connect(config.media_bucket, signer=signing.signing_credentials(config.upload_signer))
+    return uploads.Deps(documents.connect(config.project, config.database), media, SystemClock())
+
+
+application = web.create_app([routes.router(deps)], token=config.api_token, allowed_origins=config.allowed_origins)
+
+
+@aio.http  # type: ignore[arg-type] # its types do not say so, but an application may be returned
+async def main(request: Request) -> FastAPI:  # noqa: ARG001 - the framework hands the request on to the application
+    """Everything is the application's."""
+    return application

@@ -1,0 +1,1 @@
+"""What surrounds the functions: the topology and the tools that read it. No function imports this."""

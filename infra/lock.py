@@ -1,0 +1,57 @@
+"""Compiles the one lock, and each function's requirements under it (`make lock`, or `--upgrade` for newer versions).
+
+`requirements.lock` holds every group for Python 3.11 to 3.13 with hashes. A function's `requirements.txt` is its group,
+constrained by the lock, so that no two functions ever run different versions of one library.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from infra import topology
+
+LOCK = "requirements.lock"
+OPTIONS = [
+    "--universal",
+    "--fork-strategy",
+    "fewest",
+    "--python-version",
+    "3.11",
+    "--generate-hashes",
+    "--no-annotate",
+    "--quiet",
+]
+
+
+def targets() -> dict[str, str]:
+    """Each file to compile and the dependency group it comes from; the lock first, as the others depend on it."""
+    functions = {f"functions/{name}/requirements.txt": name for name in sorted(topology.load().functions)}
+    return {LOCK: "dev", "local/requirements.txt": "local", **functions}
+
+
+def compile_group(name: str, group: str, *, upgrade: bool) -> None:
+    """Writes one file; without `upgrade`, versions it already names stay while they fit."""
+    command = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "--group", group, *OPTIONS]
+    command += ["--custom-compile-command", "make lock", "--output-file", name]
+    if name != LOCK:
+        command += ["--constraint", LOCK]
+    if upgrade:
+        command += ["--upgrade"]
+    subprocess.run(command, cwd=topology.ROOT, check=True)  # noqa: S603 - arguments are constants of this module
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m infra.lock", description=__doc__)
+    parser.add_argument("--upgrade", action="store_true", help="take the newest versions")
+    chosen = parser.parse_args(arguments)
+    for name, group in targets().items():
+        compile_group(name, group, upgrade=chosen.upgrade)
+        print(name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""Reads `pipeline.yaml`, the one topology, into typed records. Unknown or missing keys are errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.ports import Index, Order
+
+ROOT = Path(__file__).resolve().parent.parent
+PIPELINE = ROOT / "infra" / "pipeline.yaml"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Notification(_Strict):
+    """Finalised objects whose name starts with `prefix` are announced on `topic`."""
+
+    prefix: str
+    topic: str
+
+
+class Bucket(_Strict):
+    """A bucket; its real name is in the environment variable `variable`."""
+
+    variable: str
+    notifications: list[Notification] = Field(default_factory=list)
+
+
+class DeliveryPolicy(_Strict):
+    """How push subscriptions deliver; times in seconds."""
+
+    ack_deadline: int
+    minimum_backoff: int
+    maximum_backoff: int
+    max_attempts: int
+    dead_letter_topic: str
+    dead_letter_subscription: str
+
+
+class Role(_Strict):
+    """An IAM role on one resource: `project`, `bucket/…`, `topic/…` or `account/…`."""
+
+    role: str
+    resource: str
+
+
+class Function(_Strict):
+    """One deployed function: an event function has a `trigger`, an HTTP function has `routes`. `memory` in MiB."""
+
+    trigger: str | None = None
+    routes: list[str] = Field(default_factory=list)
+    publishes: list[str] = Field(default_factory=list)
+    settings: str
+    environment: dict[str, str] = Field(default_factory=dict)
+    memory: int
+    cpu: float
+    timeout: int
+    concurrency: int
+    max_instances: int
+    files: list[str] = Field(default_factory=list)
+    roles: list[Role]
+
+
+class IndexDeclaration(_Strict):
+    """A composite index; a leading `-` means descending."""
+
+    collection: str
+    fields: list[str]
+
+    def as_index(self) -> Index:
+        """As the ports want it."""
+        return Index(self.collection, tuple(Order(f.removeprefix("-"), f.startswith("-")) for f in self.fields))
+
+
+class Topology(_Strict):
+    """The whole of `pipeline.yaml`."""
+
+    topics: list[str]
+    buckets: dict[str, Bucket]
+    delivery: DeliveryPolicy
+    functions: dict[str, Function]
+    indexes: list[IndexDeclaration]
+
+    def event_functions(self) -> dict[str, Function]:
+        """Those with a trigger."""
+        return {name: function for name, function in self.functions.items() if function.trigger}
+
+    def http_functions(self) -> dict[str, Function]:
+        """Those with routes."""
+        return {name: function for name, function in self.functions.items() if function.routes}
+
+    def document_indexes(self) -> list[Index]:
+        """The declared composite indexes."""
+        return [declaration.as_index() for declaration in self.indexes]
+
+
+def subscription_name(function: str, topic: str) -> str:
+    """The push subscription of an event function."""
+    return f"{function}-on-{topic}"
+
+
+def load(path: Path = PIPELINE) -> Topology:
+    """The topology. Raises pydantic's ValidationError, which names every wrong place."""
+    content: Any = yaml.safe_load(path.read_text())
+    return Topology.model_validate(content)

@@ -1,0 +1,1 @@
+"""The whole pipeline in one process: its server, its command line, and the stack of official emulators."""

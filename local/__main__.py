@@ -1,0 +1,106 @@
+"""The command line: `python -m local serve | analyze | demo | dead-letters | emulators`."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from shared import settings
+from shared.errors import SettingsError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit status. Imports follow the choice: each command starts fast."""
+    chosen = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = chosen.run
+    try:
+        return command(chosen)
+    except SettingsError as error:
+        print(f"sightline: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m local", description="Sightline on one machine.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="run everything in one process")
+    serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: loopback only)")
+    serve.add_argument("--port", type=int, default=8080)
+    serve.add_argument("--data", type=Path, default=Path("data"), help="the folder that holds all state")
+    serve.add_argument("--public-url", help="the origin clients see, if it is not http://HOST:PORT")
+    serve.set_defaults(run=_serve)
+
+    analyze = commands.add_parser("analyze", help="one JSON line a file")
+    analyze.add_argument("files", nargs="+", metavar="FILE")
+    analyze.add_argument("--sensitivity", type=_sensitivity, default=0.5, help="0 to 1 (default 0.5)")
+    analyze.set_defaults(run=_analyze)
+
+    demo = commands.add_parser("demo", help="the main job on a clip, over HTTP")
+    demo.add_argument("file", nargs="?", type=Path, metavar="FILE", help="without one, a clip is drawn")
+    demo.set_defaults(run=_demo)
+
+    dead = commands.add_parser("dead-letters", help="list or replay messages that were given up")
+    home = dead.add_mutually_exclusive_group()
+    home.add_argument("--data", type=Path, default=Path("data"), help="of the embedded server in this folder")
+    home.add_argument("--project", help="of this Google Cloud project (or the emulator PUBSUB_EMULATOR_HOST names)")
+    dead.add_argument("--replay", metavar="HANDLE", help="deliver this one again")
+    dead.set_defaults(run=_dead_letters)
+
+    emulators = commands.add_parser("emulators", help="the functions as deployed, on the official emulators")
+    emulators.add_argument("--port", type=int, default=8080)
+    emulators.set_defaults(run=_emulators)
+    return parser
+
+
+def _sensitivity(text: str) -> float:
+    value = float(text)
+    if math.isnan(value) or not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError("must be between 0 and 1")
+    return value
+
+
+def _serve(chosen: argparse.Namespace) -> int:
+    from local import server
+
+    return server.serve(chosen.data, host=chosen.host, port=chosen.port, public_url=chosen.public_url)
+
+
+def _analyze(chosen: argparse.Namespace) -> int:
+    from local import analyze
+    from shared.detection.detector import load_detector
+
+    detector = load_detector(settings.load(settings.EmbeddedSettings).model_path)
+    return analyze.run(chosen.files, detector, sensitivity=chosen.sensitivity)
+
+
+def _demo(chosen: argparse.Namespace) -> int:
+    from local import demo
+
+    if chosen.file is not None and not chosen.file.is_file():
+        print(f"sightline: {chosen.file} is not a file", file=sys.stderr)
+        return 2
+    return demo.run(chosen.file)
+
+
+def _dead_letters(chosen: argparse.Namespace) -> int:
+    from local import dead_letters
+
+    if chosen.project:
+        return dead_letters.run_on_pubsub(chosen.project, chosen.replay)
+    return dead_letters.run_on_folder(chosen.data, chosen.replay)
+
+
+def _emulators(chosen: argparse.Namespace) -> int:
+    from local import stack
+
+    return stack.serve(chosen.port)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

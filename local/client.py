@@ -1,0 +1,97 @@
+"""A client of Sightline's HTTP interface, as a user would write one: used by the demo and the end-to-end tests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+CHUNK_BYTES = 256 << 10
+POLL_SECONDS = 0.05
+
+
+class AnalysisTimeout(RuntimeError):
+    """The asset did not end in the time allowed."""
+
+
+class SightlineClient:
+    """Talks to one origin. Every method raises `httpx.HTTPStatusError` for an answer that is no success."""
+
+    def __init__(self, base_url: str, token: str | None = None) -> None:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.Client(base_url=base_url, headers=headers, timeout=30.0)
+
+    def close(self) -> None:
+        """Ends the connections."""
+        self._http.close()
+
+    def put_beacon(self, beacon_id: str, location: str) -> dict[str, Any]:
+        """Creates or replaces a place."""
+        return self._json(self._http.put(f"/beacons/{beacon_id}", json={"location": location, "active": True}))
+
+    def request_upload(self, **fields: Any) -> dict[str, Any]:
+        """Asks for an upload URL; `fields` are those of POST /video/upload-url."""
+        return self._json(self._http.post("/video/upload-url", json=fields))
+
+    def upload(self, ticket: dict[str, Any], path: Path, on_progress: Callable[[int], None] | None = None) -> None:
+        """Sends the file as the ticket says, calling `on_progress` with the bytes sent so far."""
+        headers = {**ticket["headers"], "Content-Length": str(path.stat().st_size)}
+        # The signature is the authorisation: the bearer token stays at home.
+        sent = httpx.request(
+            ticket["method"],
+            ticket["upload_url"],
+            content=_chunks(path, on_progress or (lambda _: None)),
+            headers=headers,
+            timeout=60.0,
+        )
+        sent.raise_for_status()
+
+    def wait_until_ended(
+        self, asset_id: str, *, timeout: float, on_status: Callable[[dict[str, Any]], None] | None = None
+    ) -> dict[str, Any]:
+        """Polls the status until the asset is done or failed and returns it; raises `AnalysisTimeout`."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            status = self._json(self._http.get(f"/video/status/{asset_id}"))
+            if on_status is not None:
+                on_status(status)
+            if status["state"] in {"done", "failed"}:
+                return status
+            time.sleep(POLL_SECONDS)
+        raise AnalysisTimeout(f"{asset_id} did not end within {timeout:.0f} s")
+
+    def analysis(self, asset_id: str) -> dict[str, Any]:
+        """Everything known of an upload."""
+        return self._json(self._http.get(f"/analysis/{asset_id}"))
+
+    def incident(self, incident_id: str) -> dict[str, Any]:
+        """One incident with its signals."""
+        return self._json(self._http.get(f"/incidents/{incident_id}"))
+
+    def incidents(self, **query: Any) -> dict[str, Any]:
+        """A page of incidents."""
+        return self._json(self._http.get("/incidents", params=query))
+
+    def report(self, kind: str, **fields: Any) -> tuple[int, dict[str, Any]]:
+        """Posts a device signal of kind `violence` or `scream`; returns the status with the body."""
+        reply = self._http.post(f"/api/ai/{kind}-detected/", json=fields)
+        body: dict[str, Any] = reply.json()
+        return reply.status_code, body
+
+    @staticmethod
+    def _json(reply: httpx.Response) -> dict[str, Any]:
+        reply.raise_for_status()
+        body: dict[str, Any] = reply.json()
+        return body
+
+
+def _chunks(path: Path, on_progress: Callable[[int], None]) -> Iterator[bytes]:
+    sent = 0
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+            sent += len(chunk)
+            on_progress(sent)

@@ -1,0 +1,61 @@
+"""One origin over many functions: leads each request to the function whose route it is, as the load balancer does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from fnmatch import fnmatchcase
+
+import httpx
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from infra.topology import Topology
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]
+HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade", "host", "content-length"})
+
+
+def gateway(declared: Topology, origins: Mapping[str, str]) -> Starlette:
+    """An application that passes requests on. `origins`: each HTTP function's own origin."""
+    client = httpx.AsyncClient(timeout=60.0)
+
+    async def forward(request: Request) -> Response:
+        asked = request.headers.get("access-control-request-method", request.method)
+        function = function_for(declared, "GET" if asked == "HEAD" else asked, request.url.path)
+        if function is None:
+            return JSONResponse({"detail": "Not Found"}, 404)
+        reply = await client.request(
+            request.method,
+            f"{origins[function]}{_target(request)}",
+            content=await request.body(),
+            headers=[(name, value) for name, value in request.headers.items() if name not in HOP_BY_HOP],
+        )
+        kept = {name: value for name, value in reply.headers.items() if name not in HOP_BY_HOP}
+        return Response(reply.content, reply.status_code, kept)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await client.aclose()
+
+    return Starlette(routes=[Route("/{path:path}", forward, methods=METHODS)], lifespan=lifespan)
+
+
+def _target(request: Request) -> str:
+    """Path and query as they were sent: decoding them once more would change `%2F` and `%25`."""
+    path: bytes = request.scope["raw_path"]
+    query: bytes = request.scope["query_string"]
+    return (path + (b"?" + query if query else b"")).decode("ascii")
+
+
+def function_for(declared: Topology, method: str, path: str) -> str | None:
+    """The function one of whose routes (`GET /beacons/*`) matches, or None."""
+    for name, function in declared.http_functions().items():
+        for route in function.routes:
+            wanted, pattern = route.split(" ", 1)
+            if method == wanted and fnmatchcase(path, pattern):
+                return name
+    return None

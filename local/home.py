@@ -1,0 +1,180 @@
+"""Composes Sightline's embedded home: every port on SQLite, a folder and threads, wired by `infra/pipeline.yaml`.
+
+A folder belongs to one process at a time. What a killed process left behind is taken up at the next start.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+from fastapi import APIRouter
+
+from infra import topology
+from shared.adapters.embedded.blob_folder import BlobFolder
+from shared.adapters.embedded.blob_keys import local_signing_key
+from shared.adapters.embedded.blob_notifications import NotificationRelay
+from shared.adapters.embedded.blobs import FolderBlobs
+from shared.adapters.embedded.documents import SqliteDocuments
+from shared.adapters.embedded.queue import QueueSubscription, SqliteQueue
+from shared.adapters.embedded.queue_workers import QueueWorkers
+from shared.adapters.system_clock import SystemClock
+from shared.delivery import StageRunner, publish_pending, receive
+from shared.detection.detector import load_detector
+from shared.detection.probe import StreamProbe
+from shared.errors import SightlineError
+from shared.handlers import correlate, detect, ingest, observe, signals, uploads
+from shared.ids import TimeOrderedIds
+from shared.ports import Delivery
+from shared.settings import EmbeddedSettings
+from shared.web import analysis, beacons, incidents, service
+from shared.web import signals as signal_routes
+from shared.web import uploads as upload_routes
+
+log = logging.getLogger(__name__)
+
+MINIMUM_BACKOFF = timedelta(seconds=1)
+MAXIMUM_BACKOFF = timedelta(seconds=60)
+"""Shorter than in the cloud: on one machine nobody else is kept waiting."""
+
+PENDING_SECONDS = 5.0
+
+
+class FolderInUse(SightlineError):
+    """Another process serves this folder."""
+
+
+def bucket_name(bucket: str) -> str:
+    """What a bucket of the topology is called here."""
+    return f"sightline-{bucket}"
+
+
+def notification_rules(declared: topology.Topology) -> list[tuple[str, str, str]]:
+    """(bucket, prefix, topic) of every bucket notification."""
+    return [
+        (bucket_name(name), rule.prefix, rule.topic)
+        for name, bucket in declared.buckets.items()
+        for rule in bucket.notifications
+    ]
+
+
+def queue_subscriptions(declared: topology.Topology) -> list[QueueSubscription]:
+    """One an event function. Every process that opens a queue must declare the same."""
+    return [
+        QueueSubscription(
+            name=topology.subscription_name(name, function.trigger),
+            topic=function.trigger,
+            max_attempts=declared.delivery.max_attempts,
+            minimum_backoff=MINIMUM_BACKOFF,
+            maximum_backoff=MAXIMUM_BACKOFF,
+            workers=os.cpu_count() or 1,
+        )
+        for name, function in declared.event_functions().items()
+        if function.trigger
+    ]
+
+
+class Home:
+    """Everything of one data folder. `base_url` is the origin that clients reach; signed URLs begin with it."""
+
+    def __init__(self, data: Path, config: EmbeddedSettings, base_url: str) -> None:
+        self.config = config
+        self.base_url = base_url
+        self._declared = topology.load()
+        self._closing = ExitStack()
+        data.mkdir(parents=True, exist_ok=True)
+        self._lock_folder(data)
+        self._clock = SystemClock()
+        self.documents = SqliteDocuments(data / "documents.sqlite3", self._declared.document_indexes())
+        self._closing.callback(self.documents.close)
+        self.folder = BlobFolder(data / "blobs", notifications=notification_rules(self._declared))
+        self._closing.callback(self.folder.close)
+        self.signing_key = local_signing_key(data)
+        signer = self.signing_key.credentials
+        self.media = FolderBlobs(self.folder, bucket_name("media"), signer=signer, base_url=base_url)
+        self.queue = SqliteQueue(
+            data / "queue.sqlite3", self._declared.topics, queue_subscriptions(self._declared), self._clock
+        )
+        self._closing.callback(self.queue.close)
+        self.detector = load_detector(topology.ROOT / config.model_path)
+        self._observe = observe.Deps(self.documents, self._clock, TimeOrderedIds(self._clock), config.policy())
+        self._stopping = threading.Event()
+
+    def start(self) -> None:
+        """Takes up what an earlier process left, and starts handling."""
+        self.queue.release_leases()
+        workers = QueueWorkers(self.queue, self.handlers())
+        workers.start()
+        self._closing.callback(workers.stop)
+        relay = NotificationRelay(self.folder, self.queue.publish)
+        relay.start()
+        self._closing.callback(relay.stop)
+        pending = threading.Thread(target=self._publish_pending, name="outbox", daemon=True)
+        pending.start()
+        self._closing.callback(pending.join)
+        self._closing.callback(self._stopping.set)
+
+    def close(self) -> None:
+        """Ends the threads, waiting for what they are doing, then closes the stores."""
+        self._closing.close()
+
+    def handlers(self) -> dict[str, Callable[[Delivery], None]]:
+        """What handles each subscription of the topology."""
+        runner = StageRunner(self.documents, self.queue, self._clock, timedelta(seconds=self.config.lease_seconds))
+        stages: dict[str, Callable[[Delivery], None]] = {
+            "ingest": partial(
+                receive,
+                ingest.consumer,
+                ingest.Deps(self.documents, self.media, StreamProbe(), self._clock),
+                runner,
+            ),
+            "detect": partial(receive, detect.consumer, detect.Deps(self.documents, self.media, self.detector), runner),
+            "correlate": partial(receive, correlate.consumer, correlate.Deps(self._observe), runner),
+        }
+        declared = self._declared.event_functions()
+        return {topology.subscription_name(name, f.trigger or ""): stages[name] for name, f in declared.items()}
+
+    def routers(self) -> list[APIRouter]:
+        """The HTTP interface of all functions together."""
+        upload_deps = uploads.Deps(self.documents, self.media, self._clock)
+        signal_deps = signals.Deps(self._observe, self.queue)
+        return [
+            upload_routes.router(lambda: upload_deps),
+            signal_routes.router(lambda: signal_deps),
+            beacons.router(lambda: self.documents),
+            analysis.router(lambda: self.documents),
+            incidents.router(lambda: self.documents),
+            service.router(self._service_deps),
+        ]
+
+    def _service_deps(self) -> service.Deps:
+        checks: dict[str, service.Check] = {
+            "blobs": lambda: self.media.stat("media/health"),
+            "bus": lambda: self.queue.list(limit=1),
+            "model": lambda: self.detector.version,
+        }
+        enabled = self.config.api_token is not None
+        return service.Deps(self.documents, self._clock, checks, auth_enabled=enabled)
+
+    def _publish_pending(self) -> None:
+        while not self._stopping.wait(PENDING_SECONDS):
+            try:
+                publish_pending(self.documents, self.queue, self._clock.now())
+            except SightlineError as error:
+                log.warning("pending messages could not be published: %s", error)
+
+    def _lock_folder(self, data: Path) -> None:
+        lock = (data / "lock").open("ab")
+        self._closing.callback(lock.close)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._closing.close()
+            raise FolderInUse(f"another process serves {data}") from None

@@ -1,0 +1,1 @@
+"""Everything Sightline's functions have in common. Import nothing from here but its modules."""

@@ -1,0 +1,1 @@
+"""Pixels to scores: reading a video safely, and judging how it moves."""

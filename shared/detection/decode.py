@@ -1,0 +1,147 @@
+"""Decodes a video as a stream of small gray pictures at 15 Hz, however long, odd or damaged it is.
+
+Only the pictures that are used are converted; nothing is kept. Damaged packets are skipped and a file that breaks off
+is decoded as far as it goes: `Decoding.damaged` tells. It must not know what the pictures are for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import numpy as np
+from av.error import FFmpegError
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from shared.detection.video import Video, check_duration, check_picture
+from shared.errors import MediaUnusable
+
+Gray = NDArray[np.uint8]
+"""A gray picture, (height, width), 0-255."""
+
+SAMPLE_HZ = 15
+SIDE = 64
+
+# Time stamps in milliseconds (Matroska) put every other 15 Hz frame just before its tick.
+_TOLERANCE_SECONDS = 0.005
+# A missing half of a file gives one error for each of its packets; after so many in a row nothing more will come.
+_MAX_FAILURES_IN_A_ROW = 64
+# The declared duration may exceed the last picture's end by rounding and by sound that goes on.
+_MISSING_SECONDS = 1.0
+
+
+class Decoding:
+    """One pass over an open video. While and after iterating, its fields tell how it went.
+
+    `end`: seconds from the beginning to the end of the last picture so far. `frames`: pictures decoded so far.
+    `damaged`: something was skipped or is missing so far.
+    """
+
+    def __init__(self, video: Video) -> None:
+        self._video = video
+        self._origin = video.origin
+        self._declared = video.declared_seconds or 0.0
+        # The stream's unit, not the frame's: PyAV leaves it out of the frames that come last.
+        self._unit = float(video.stream.time_base or 0)
+        self._frame_seconds = 1 / video.frame_rate if video.frame_rate > 0 else 1 / 25
+        self.end = 0.0
+        self.frames = 0
+        self.damaged = False
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the file holds less than it claims. Complete when the iteration has ended."""
+        layout = self._video.layout
+        missing = self._declared - self.end > _MISSING_SECONDS
+        return self.damaged or missing or (layout is not None and layout.truncated)
+
+    def samples(self, side: int = SIDE) -> Iterator[tuple[float, Gray]]:
+        """(seconds from the beginning, gray `side` x `side` picture) for at most one frame in each 1/15 s.
+
+        Frames are chosen by their time stamps, so the times are theirs and rise strictly; slower videos give each
+        frame once. Pictures are stretched to the square, not letterboxed, and turned as displayed.
+        Raises `MediaUnusable` as `pictures`.
+        """
+        last_tick = -1
+        converter = VideoReformatter()
+        for seconds, frame in self.pictures():
+            tick = int((seconds + _TOLERANCE_SECONDS) * SAMPLE_HZ)
+            if tick > last_tick:
+                last_tick = tick
+                yield seconds, to_gray(frame, side, converter)
+
+    def pictures(self) -> Iterator[tuple[float, VideoFrame]]:
+        """(seconds from the beginning, frame) for every frame that decodes, in the order of display.
+
+        Raises `MediaUnusable`: `too_long`, `too_large_picture` when the pictures turn out so, `unreadable`,
+        `truncated_beyond_use` or `no_picture` if there was none at all; and whatever the stream raises.
+        """
+        packets = 0
+        for packet in self._packets():
+            packets += 1
+            for frame in self._decode(packet):
+                if (seconds := self._account(frame)) is not None:
+                    yield seconds, frame
+        self._video.source.raise_failure()
+        if self.frames == 0:
+            if packets <= 1 and not self.truncated:
+                raise MediaUnusable("no_picture", "The video track holds no pictures.")
+            raise self._video.unusable()
+
+    def _packets(self) -> Iterator[Packet[VideoStream] | None]:
+        """The picture's packets, then None; unreadable stretches are stepped over."""
+        failures = 0
+        while failures < _MAX_FAILURES_IN_A_ROW:
+            try:
+                for packet in self._video.container.demux(self._video.stream):
+                    failures = 0
+                    if packet.size:
+                        yield packet
+                break
+            except FFmpegError:
+                self._video.source.raise_failure()
+                self.damaged = True
+                failures += 1
+        yield None
+
+    def _decode(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
+        """The frames that are finished with this packet; None asks for the rest."""
+        try:
+            self.damaged = self.damaged or (packet is not None and packet.is_corrupt)
+            return self._video.stream.decode(packet)
+        except FFmpegError:
+            self._video.source.raise_failure()
+            self.damaged = True
+            return []
+
+    def _account(self, frame: VideoFrame) -> float | None:
+        """Checks a frame and gives its time, or None for one that must not be used."""
+        check_picture(frame.width, frame.height)
+        if frame.is_corrupt:
+            self.damaged = True
+            return None
+        stamp = frame.pts * self._unit if frame.pts is not None else None
+        if self._origin is None:
+            self._origin = stamp or 0.0
+        seconds = self.end if stamp is None else max(stamp - self._origin, 0.0)
+        check_duration(seconds)
+        self.frames += 1
+        self.end = max(self.end, self._end_of(frame, seconds))
+        return seconds
+
+    def _end_of(self, frame: VideoFrame, seconds: float) -> float:
+        """MP4 counts durations in the order of decoding, so around a gap a frame may seem to outlast the video."""
+        end = seconds + ((frame.duration or 0) * self._unit or self._frame_seconds)
+        return min(end, self._declared) if seconds < self._declared else end
+
+
+def to_gray(frame: VideoFrame, side: int, converter: VideoReformatter) -> Gray:
+    """`frame` as (side, side) uint8, averaged over areas and turned as displayed. `converter` is worth keeping."""
+    small = converter.reformat(frame, side, side, "gray", interpolation=Interpolation.AREA)
+    gray = cast("Gray", cast("Any", small).to_ndarray())
+    quarter_turns = round(frame.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(gray, quarter_turns)) if quarter_turns else gray

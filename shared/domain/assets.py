@@ -1,0 +1,94 @@
+"""An asset: one uploaded file and everything known of it. Its object's name is made, or checked, here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from shared.domain.detections import Segment
+from shared.domain.stages import Stage, StageRecord
+from shared.errors import MediaUnusable
+from shared.ports import MediaFacts
+
+MEDIA_PREFIX = "media/"
+MAX_UPLOAD_BYTES = 5 << 30
+"""5 GB (SPEC §2), as the binary gigabytes the signed length range names: 5368709120."""
+
+UPLOAD_URL_HOURS = 2
+MAX_SOURCE_ID_CHARACTERS = 256
+
+# What Cloud Storage, Video Intelligence (where * and ? are wildcards) and a shell all take literally.
+_SAFE_NAME = re.compile(r"media/[A-Za-z0-9][A-Za-z0-9._\-]*(/[A-Za-z0-9][A-Za-z0-9._\-]*)*")
+_MAX_NAME_BYTES = 1024
+
+VIDEO_CONTENT_TYPES = frozenset(
+    {
+        "video/mp4",
+        "video/quicktime",
+        "video/x-msvideo",
+        "video/avi",
+        "video/x-matroska",
+        "video/webm",
+        "application/octet-stream",
+    }
+)
+DEFAULT_CONTENT_TYPE = "video/mp4"
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What the detector found: the segments at the default sensitivity and the highest window of all."""
+
+    segments: tuple[Segment, ...]
+    peak_probability: float
+    duration: float
+    truncated: bool
+    model: str
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One upload. `object_name` and `generation` are known from the start and from the upload on, respectively."""
+
+    id: str
+    object_name: str
+    created_at: datetime
+    source_id: str | None = None
+    filename: str | None = None
+    generation: int | None = None
+    facts: MediaFacts | None = None
+    detection: Detection | None = None
+    incident_ids: tuple[str, ...] = ()
+    stages: Mapping[Stage, StageRecord] = field(default_factory=dict)
+
+
+def object_name_of(asset_id: str) -> str:
+    """The name of the object an upload URL is made for. No part of it comes from a client."""
+    return f"{MEDIA_PREFIX}{asset_id}"
+
+
+def issued_asset_id(object_name: str) -> str | None:
+    """The asset an upload URL was issued for, if the name has that form; else None (a file dropped in directly)."""
+    name = object_name.removeprefix(MEDIA_PREFIX)
+    return name if object_name.startswith(MEDIA_PREFIX) and _UUID.fullmatch(name) else None
+
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def is_shown_text(text: str, longest: int) -> bool:
+    """Whether a client's text may be stored and shown: 1 to `longest` printable characters, not blank."""
+    return bool(text.strip()) and len(text) <= longest and text.isprintable()
+
+
+def check_object_name(object_name: str) -> None:
+    """Raises `MediaUnusable` for a dropped file whose name would mean something else elsewhere."""
+    if len(object_name.encode()) <= _MAX_NAME_BYTES and _SAFE_NAME.fullmatch(object_name):
+        return
+    raise MediaUnusable(
+        "unsafe_object_name",
+        "The object's name has characters other than letters, digits, '.', '_', '-' and '/', or an empty, "
+        "hidden or '..' part; upload it under another name.",
+    )

@@ -1,0 +1,207 @@
+"""Signals and incidents: one incident per place and time window (SPEC §4).
+
+A *slot* per beacon names the incident that absorbs its signals. It is written only when an incident opens, by
+compare-and-set, so that any number of signals can arrive at once without a hot document: the signals are documents of
+their own.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from shared.errors import Permanent
+
+
+class SignalKind(StrEnum):
+    """What was perceived."""
+
+    VIOLENCE = "violence"
+    SCREAM = "scream"
+
+
+class Priority(StrEnum):
+    """How urgent; compare with `rank`."""
+
+    MEDIUM = "Medium"
+    HIGH = "High"
+    CRITICAL = "Critical"
+
+    @property
+    def rank(self) -> int:
+        """Higher is more urgent."""
+        return list(Priority).index(self)
+
+
+class IncidentStatus(StrEnum):
+    """The states of an incident; RESOLVED is final."""
+
+    CREATED = "CREATED"
+    ASSIGNED = "ASSIGNED"
+    IN_PROGRESS = "IN_PROGRESS"
+    RESOLVED = "RESOLVED"
+
+
+@dataclass(frozen=True)
+class SignalProfile:
+    """How one kind of signal counts: from which confidence it concerns an incident, and with which priority."""
+
+    threshold: float
+    priority: Priority
+    signal_type: str
+
+
+# What `float` takes besides (underscores, other scripts' digits, "nan") is more likely a fault than a number.
+_DECIMAL = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?", re.ASCII)
+
+PROFILES: dict[SignalKind, SignalProfile] = {
+    SignalKind.VIOLENCE: SignalProfile(0.75, Priority.CRITICAL, "VIOLENCE_DETECTED"),
+    SignalKind.SCREAM: SignalProfile(0.80, Priority.HIGH, "SCREAM_DETECTED"),
+}
+
+
+@dataclass(frozen=True)
+class Beacon:
+    """A place that devices and cameras report from."""
+
+    id: str
+    location: str
+    active: bool
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What somebody reports, before it is decided upon. `asset_id` is set when it comes from an analysed upload."""
+
+    kind: SignalKind
+    beacon_id: str
+    confidence: float
+    description: str
+    device_id: str | None = None
+    asset_id: str | None = None
+
+
+@dataclass(frozen=True)
+class AiEvent:
+    """Every accepted observation, whether or not it concerns an incident."""
+
+    id: int
+    observation: Observation
+    created_at: datetime
+    incident_id: str | None
+
+
+@dataclass(frozen=True)
+class Signal:
+    """An observation that belongs to an incident."""
+
+    id: int
+    ai_event_id: int
+    incident_id: str
+    observation: Observation
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Incident:
+    """One thing that happens at one place."""
+
+    id: str
+    beacon_id: str
+    beacon_location: str
+    status: IncidentStatus
+    priority: Priority
+    opened_at: datetime
+    previous_incident_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The incident that absorbs a beacon's signals, and since when."""
+
+    beacon_id: str
+    incident_id: str
+    opened_at: datetime
+
+
+@dataclass(frozen=True)
+class IncidentPolicy:
+    """Times of deduplication. `quiet`: signals that follow each other within it keep the incident open past the window;
+    `max_age` caps that."""
+
+    window: timedelta = timedelta(seconds=300)
+    quiet: timedelta | None = None
+    max_age: timedelta | None = None
+
+
+class Reason(StrEnum):
+    """Why a signal was logged, attached, or opened an incident."""
+
+    BELOW_THRESHOLD = "below_threshold"
+    ATTACHED_WITHIN_WINDOW = "attached_within_window"
+    ATTACHED_WHILE_SIGNALS_CONTINUE = "attached_while_signals_continue"
+    OPENED_FIRST = "opened_first"
+    OPENED_AFTER_WINDOW = "opened_after_window"
+    OPENED_AFTER_MAX_AGE = "opened_after_max_age"
+    OPENED_AFTER_RESOLUTION = "opened_after_resolution"
+
+    @property
+    def attaches(self) -> bool:
+        """Whether the signal joins the present incident."""
+        return self in {Reason.ATTACHED_WITHIN_WINDOW, Reason.ATTACHED_WHILE_SIGNALS_CONTINUE}
+
+
+def parse_confidence(raw: object) -> float:
+    """A number from 0 to 1, also as text. Anything else, NaN included: `Permanent` with the source's wording."""
+    if isinstance(raw, str) and _DECIMAL.fullmatch(raw.strip()):
+        raw = float(raw)
+    if isinstance(raw, bool) or not isinstance(raw, int | float) or not 0 <= raw <= 1:
+        raise Permanent("invalid_confidence", "Confidence score not between 0.0-1.0")
+    return float(raw)
+
+
+def concerns_incident(observation: Observation) -> bool:
+    """Whether the confidence reaches the kind's threshold."""
+    return observation.confidence >= PROFILES[observation.kind].threshold
+
+
+def within_window(slot: Slot, now: datetime, policy: IncidentPolicy) -> bool:
+    """Less than the window since the incident opened. A clock that lags behind the opener's counts as "now"."""
+    return now - slot.opened_at < _capped(policy.window, policy)
+
+
+def decide(
+    slot: Slot | None,
+    status: IncidentStatus | None,
+    last_signal_at: datetime | None,
+    now: datetime,
+    policy: IncidentPolicy,
+) -> Reason:
+    """Attach or open, for an observation that reached its threshold.
+
+    `status` is the slot's incident's (None: it is gone), `last_signal_at` the time of its latest signal; it is only
+    consulted past the window when a quiet time is set.
+    """
+    if slot is None:
+        return Reason.OPENED_FIRST
+    if status is None or status is IncidentStatus.RESOLVED:
+        return Reason.OPENED_AFTER_RESOLUTION
+    if within_window(slot, now, policy):
+        return Reason.ATTACHED_WITHIN_WINDOW
+    if policy.max_age is not None and now - slot.opened_at >= policy.max_age:
+        return Reason.OPENED_AFTER_MAX_AGE
+    if policy.quiet is not None and last_signal_at is not None and now - last_signal_at < policy.quiet:
+        return Reason.ATTACHED_WHILE_SIGNALS_CONTINUE
+    return Reason.OPENED_AFTER_WINDOW
+
+
+def raised_priority(present: Priority, kind: SignalKind) -> Priority | None:
+    """The priority the signal raises the incident to, or None: it never falls."""
+    proposed = PROFILES[kind].priority
+    return proposed if proposed.rank > present.rank else None
+
+
+def _capped(window: timedelta, policy: IncidentPolicy) -> timedelta:
+    return window if policy.max_age is None else min(window, policy.max_age)

@@ -1,0 +1,100 @@
+"""Every error Sightline raises on purpose, as one tree.
+
+SightlineError
+├── SettingsError            the environment is incomplete or wrong: the process must not start
+├── Permanent                bad input: record it, acknowledge it, never retry it
+│   ├── Malformed            a message or envelope that cannot be read
+│   ├── MediaUnusable        a file that is no video, or one that cannot be analysed
+│   ├── NotFound             an id that nothing has
+│   ├── NotAuthenticated     no credential, or a wrong one
+│   ├── InvalidKey           a document id or blob name that no home can store
+│   └── TooLarge             a document, body or file over its limit
+├── Retryable                worth another try: raise it, the message comes again
+│   └── InProgress           another worker holds the lease
+├── AlreadyExists            a create found the document or blob there
+├── VersionConflict          a compare-and-set lost its race (or the document is gone)
+├── PreconditionFailed       a blob's generation is not the one that was asked for
+└── UndeclaredIndex          a query that no declared index serves: a mistake in the code
+
+Rules: the class decides between acknowledgement and redelivery; `code` is for machines and stays the same;
+`sentence` may be shown to a client, so it never carries another exception's text.
+"""
+
+from __future__ import annotations
+
+
+class SightlineError(Exception):
+    """The root: catch it only at an edge."""
+
+
+class SettingsError(SightlineError):
+    """Variables are missing or malformed. The message lists all of them at once."""
+
+
+class Permanent(SightlineError):
+    """Bad input. `code` is a stable snake_case word, `sentence` is fit for a client, `status` is the HTTP status."""
+
+    status = 400
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(f"{code}: {sentence}")
+        self.code = code
+        self.sentence = sentence
+
+
+class Malformed(Permanent):
+    """A message, envelope or body that does not have the form it must have."""
+
+
+class MediaUnusable(Permanent):
+    """A file that is no video, has no picture, or lies outside the limits of SPEC §3."""
+
+
+class NotFound(Permanent):
+    """Nothing has this id."""
+
+    status = 404
+
+
+class NotAuthenticated(Permanent):
+    """No bearer token, or a wrong one."""
+
+    status = 401
+
+
+class InvalidKey(Permanent):
+    """A document id or blob name that is empty, too long, or reserved."""
+
+
+class TooLarge(Permanent):
+    """Over a limit: a document of more than 1 MiB, a body or a file of more bytes than allowed."""
+
+    status = 413
+
+
+class Retryable(SightlineError):
+    """Not now, perhaps later. `retry_after` (seconds) is the earliest moment another try can succeed, 0 if unknown."""
+
+    def __init__(self, reason: str, *, retry_after: float = 0.0) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+class InProgress(Retryable):
+    """Another worker holds the lease of this piece of work."""
+
+
+class AlreadyExists(SightlineError):
+    """A create found something there. The one who created it won."""
+
+
+class VersionConflict(SightlineError):
+    """An update or delete named a version that is no longer the present one, or the document is gone."""
+
+
+class PreconditionFailed(SightlineError):
+    """A blob operation named a generation that is not the present one (0: that nothing is there)."""
+
+
+class UndeclaredIndex(SightlineError):
+    """A query needs a composite index that `infra/pipeline.yaml` does not declare."""

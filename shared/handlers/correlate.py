@@ -1,0 +1,74 @@
+"""The third stage: what was detected in an upload joins the incident of its place, or opens one.
+
+One upload makes one observation, with its highest segment's confidence. Its place is the asset's `source_id`; without
+one, the upload is a place of its own, so that no detection is ever lost for want of a beacon.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+from shared import ids
+from shared.delivery import Consumer, Outcome, Work
+from shared.domain.assets import Asset
+from shared.domain.incidents import Observation, SignalKind
+from shared.domain.stages import Stage
+from shared.handlers import observe
+from shared.messages import MediaDetected, decode
+from shared.repositories import assets, beacons
+
+
+@dataclass(frozen=True)
+class Deps:
+    """What correlate needs of the world."""
+
+    observe: observe.Deps
+
+
+def prepare(message: MediaDetected, _: Deps) -> Work:
+    """The piece of work of this object's generation."""
+    key = ids.work_key(message.bucket, message.object_name, message.generation, Stage.CORRELATE)
+    return Work(key, message.asset_id, Stage.CORRELATE)
+
+
+def handle(message: MediaDetected, deps: Deps, piece: Work) -> Outcome:
+    """Plans the observation of an upload in which something was detected; nothing to do for the others."""
+    if not message.segments:
+        return Outcome()
+    asset = assets.get(deps.observe.documents, piece.asset_id)
+    observation = _observation(message, asset)
+    plan = observe.plan(observation, _location(asset, deps), deps.observe)
+    writes = plan.writes
+    if plan.incident is not None:
+        writes = (*writes, assets.incidents_update(asset.id, [plan.incident.id]))
+    return Outcome(writes=writes, messages=plan.messages)
+
+
+def _observation(message: MediaDetected, asset: Asset) -> Observation:
+    first = message.segments[0]
+    last = message.segments[-1]
+    count = len(message.segments)
+    found = Observation(
+        kind=SignalKind.VIOLENCE,
+        beacon_id=_place(asset),
+        confidence=message.confidence,
+        description=f"Detected {first.type} from {first.start:.1f} s to {last.end:.1f} s of an upload",
+        device_id=message.model,
+        asset_id=asset.id,
+    )
+    return found if count == 1 else replace(found, description=f"{found.description}, in {count} segments")
+
+
+def _place(asset: Asset) -> str:
+    return asset.source_id or f"asset:{asset.id}"
+
+
+def _location(asset: Asset, deps: Deps) -> str:
+    if asset.source_id is None:
+        return "Unknown place"
+    beacon = beacons.find(deps.observe.documents, asset.source_id)
+    return beacon.location if beacon else asset.source_id
+
+
+consumer: Consumer[MediaDetected, Deps] = Consumer(Stage.CORRELATE, partial(decode, MediaDetected), prepare, handle)

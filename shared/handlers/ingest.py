@@ -1,0 +1,66 @@
+"""The first stage: an upload is complete. Identify it by its bytes, fingerprint it, announce it.
+
+A file uploaded through a URL of ours already has its asset; one dropped into the bucket directly gets one here, under
+an id derived from the object and its generation, so that a repeated notification finds the same.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from shared import ids
+from shared.delivery import Consumer, Outcome, Work
+from shared.domain.assets import Asset, check_object_name, issued_asset_id
+from shared.domain.stages import Stage
+from shared.errors import AlreadyExists
+from shared.messages import MediaUploaded, ObjectFinalised, decode_finalised
+from shared.ports import Blobs, Clock, Documents, MediaProbe
+from shared.repositories import assets
+
+
+@dataclass(frozen=True)
+class Deps:
+    """What ingest needs of the world."""
+
+    documents: Documents
+    media: Blobs
+    probe: MediaProbe
+    clock: Clock
+
+
+def prepare(message: ObjectFinalised, deps: Deps) -> Work | None:
+    """Which asset the object belongs to, created if it was dropped in directly; None for news that came too late."""
+    key = ids.work_key(message.bucket, message.name, message.generation, Stage.INGEST)
+    issued = issued_asset_id(message.name)
+    asset = None if issued is None else assets.find(deps.documents, issued)
+    if asset is not None:
+        overwritten = asset.generation is not None and message.generation < asset.generation
+        return None if overwritten else Work(key, asset.id, Stage.INGEST)
+    asset_id = ids.derived_uuid(message.bucket, message.name, str(message.generation))
+    dropped = Asset(asset_id, message.name, deps.clock.now(), source_id=message.source_id)
+    with suppress(AlreadyExists):  # an earlier delivery of the same notification made it
+        deps.documents.commit([assets.creation(dropped)])
+    return Work(key, asset_id, Stage.INGEST)
+
+
+def handle(message: ObjectFinalised, deps: Deps, piece: Work) -> Outcome:
+    """Probes the file, streaming. Raises `MediaUnusable` for what can't be analysed; the upload itself is kept."""
+    if issued_asset_id(message.name) is None:
+        check_object_name(message.name)
+    with deps.media.open(message.name, generation=message.generation) as stream:
+        facts = deps.probe.probe(stream)
+    announced = MediaUploaded(
+        asset_id=piece.asset_id,
+        bucket=message.bucket,
+        object_name=message.name,
+        generation=message.generation,
+        duration=facts.duration,
+    )
+    return Outcome(
+        writes=(assets.facts_update(piece.asset_id, message.generation, facts),),
+        messages=(announced,),
+    )
+
+
+consumer: Consumer[ObjectFinalised, Deps] = Consumer(Stage.INGEST, decode_finalised, prepare, handle)

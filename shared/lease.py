@@ -1,0 +1,92 @@
+"""A held claim: renewed in the background while the work goes on, and the version that fences its late commit."""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from shared.domain.stages import WorkRecord, WorkState
+from shared.errors import InProgress, SightlineError, VersionConflict
+from shared.ports import Clock, Documents, OutgoingMessage, Write
+from shared.repositories import work
+
+log = logging.getLogger(__name__)
+
+
+class Lease:
+    """The claim of one attempt on one piece of work, as a context manager.
+
+    A third of the lease after the claim, and again each third, `lease_until` is moved on. Whoever takes an expired
+    claim over changes the document's version, so the commit of an attempt that was only slow fails: no effect happens
+    twice.
+    """
+
+    def __init__(self, documents: Documents, clock: Clock, key: str, record: WorkRecord, length: timedelta) -> None:
+        self._documents = documents
+        self._clock = clock
+        self._key = key
+        self._record = record
+        self._length = length
+        self._version = ""
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._renewer: threading.Thread | None = None
+
+    def __enter__(self) -> Lease:
+        self._version = self._present_version()
+        surroundings = contextvars.copy_context()
+        self._renewer = threading.Thread(target=surroundings.run, args=(self._renew_until_ended,), daemon=True)
+        self._renewer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        if self._renewer is not None:
+            self._renewer.join()
+
+    def settle(
+        self, record: WorkRecord, writes: Sequence[Write], outbox: Sequence[OutgoingMessage] | None = None
+    ) -> None:
+        """Commits the end of this attempt with its effects, atomically.
+
+        Raises `InProgress` when the claim was taken over, and `VersionConflict` or `AlreadyExists` when one of
+        `writes` lost its own race (the claim is still held then).
+        """
+        with self._lock:
+            try:
+                self._documents.commit([work.update(self._key, record, self._version, outbox), *writes])
+            except VersionConflict:
+                known, self._version = self._version, self._present_version()
+                if known == self._version:
+                    raise
+                # A renewal of ours went through unseen (its answer was lost): the claim is still ours.
+                self._documents.commit([work.update(self._key, record, self._version, outbox), *writes])
+
+    def _present_version(self) -> str:
+        """The version of a claim that is still ours and not settled."""
+        found = work.load(self._documents, self._key)
+        if found is None or found[0].owner != self._record.owner or found[0].state is not WorkState.RUNNING:
+            raise InProgress("the claim was taken over or settled already")
+        return found[1].version
+
+    def _renew_until_ended(self) -> None:
+        while not self._ended.wait(self._length.total_seconds() / 3):
+            try:
+                self._renew()
+            except VersionConflict:
+                log.warning("the lease was lost; this attempt's result will be refused")
+                return
+            except SightlineError as error:
+                log.warning("the lease could not be renewed, trying again: %s", type(error).__name__)
+
+    def _renew(self) -> None:
+        with self._lock:
+            if self._ended.is_set():
+                return
+            self._record = replace(self._record, lease_until=self._clock.now() + self._length)
+            self._documents.commit([work.update(self._key, self._record, self._version)])
+            self._version = self._present_version()

@@ -1,0 +1,159 @@
+"""The messages between the functions: versioned, JSON, with CloudEvent attributes.
+
+A reader ignores fields it does not know and refuses, permanently, what lacks a field it needs. A change that older
+readers could not read gets a new class with the next version; a published one never changes its meaning.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from pydantic import ValidationError
+
+from shared import logs
+from shared.domain.assets import MAX_SOURCE_ID_CHARACTERS, is_shown_text
+from shared.domain.detections import Segment
+from shared.errors import Malformed
+from shared.json_objects import read_object
+from shared.ports import Delivery, OutgoingMessage
+from shared.records import from_data, to_data
+
+
+class Message(Protocol):
+    """What every message class states about itself."""
+
+    TYPE: ClassVar[str]
+    TOPIC: ClassVar[str]
+
+
+M = TypeVar("M")
+SOURCE = "//sightline"
+
+FINALISED_KINDS = frozenset({None, "OBJECT_FINALIZE", "google.cloud.storage.object.v1.finalized"})
+"""As Cloud Storage's own notification and as Eventarc's CloudEvent name the same thing; None where one is absent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaUploaded:
+    """An upload was identified and probed. `duration` in seconds."""
+
+    TYPE: ClassVar[str] = "media-uploaded.v1"
+    TOPIC: ClassVar[str] = "media-uploaded"
+
+    asset_id: str
+    bucket: str
+    object_name: str
+    generation: int
+    duration: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaDetected:
+    """The detector has looked at an upload. `segments` are those of the default sensitivity."""
+
+    TYPE: ClassVar[str] = "media-detected.v1"
+    TOPIC: ClassVar[str] = "media-detected"
+
+    asset_id: str
+    bucket: str
+    object_name: str
+    generation: int
+    segments: tuple[Segment, ...]
+    confidence: float
+    model: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class IncidentOpened:
+    """An incident opened: the one moment to alert."""
+
+    TYPE: ClassVar[str] = "incident-opened.v1"
+    TOPIC: ClassVar[str] = "incident-opened"
+
+    incident_id: str
+    beacon_id: str
+    beacon_location: str
+    priority: str
+    opened_at: datetime
+    signal_id: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class IncidentChanged:
+    """An open incident's priority rose."""
+
+    TYPE: ClassVar[str] = "incident-changed.v1"
+    TOPIC: ClassVar[str] = "incident-changed"
+
+    incident_id: str
+    beacon_id: str
+    previous_priority: str
+    priority: str
+    signal_id: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectFinalised:
+    """Cloud Storage's notification that an object is complete, as far as it matters here."""
+
+    bucket: str
+    name: str
+    generation: int
+    source_id: str | None = None
+
+
+def encode(message: Message, *, message_id: str, now: datetime) -> OutgoingMessage:
+    """The message as it is published. The same `message_id` for the same fact lets readers recognise a repetition."""
+    attributes = {
+        "ce-specversion": "1.0",
+        "ce-id": message_id,
+        "ce-type": message.TYPE,
+        "ce-source": SOURCE,
+        "ce-time": now.isoformat(),
+        "content-type": "application/json",
+    }
+    trace = logs.current_trace()
+    if trace:
+        attributes["traceparent"] = f"00-{trace}-{message_id.replace('-', '')[:16]}-01"
+    data = json.dumps(to_data(message), default=_encode_value).encode()
+    return OutgoingMessage(message.TOPIC, data, attributes)
+
+
+def decode(cls: type[M], delivery: Delivery) -> M:
+    """Reads a message. Raises `Malformed` when it is no JSON object, of another type, or lacks a field."""
+    expected = cls.TYPE  # type: ignore[attr-defined]
+    sent = delivery.attributes.get("ce-type", expected)
+    if sent != expected:
+        raise Malformed("unexpected_type", f"Expected a message of type {expected}, got {sent[:100]!r}.")
+    return _validated(cls, read_object(delivery.data))
+
+
+def decode_finalised(delivery: Delivery) -> ObjectFinalised | None:
+    """Reads Cloud Storage's notification; None for an event other than a finalised object."""
+    kinds = (delivery.attributes.get("eventType"), delivery.attributes.get("ce-type"))
+    if any(kind not in FINALISED_KINDS for kind in kinds):
+        return None
+    resource = read_object(delivery.data)
+    metadata = resource.get("metadata")
+    source = metadata.get("source-id") if isinstance(metadata, dict) else None
+    # Whoever dropped the file may have written anything there; a bad name must not cost the detection.
+    usable = isinstance(source, str) and is_shown_text(source, MAX_SOURCE_ID_CHARACTERS)
+    return _validated(ObjectFinalised, {**resource, "source_id": source if usable else None})
+
+
+def _validated(cls: type[M], fields: Mapping[str, Any]) -> M:
+    try:
+        return from_data(cls, fields)
+    except ValidationError as error:
+        places = sorted({".".join(str(part) for part in item["loc"]) for item in error.errors()})
+        raise Malformed("invalid_fields", f"Missing or wrong in the message: {', '.join(places)[:300]}.") from None
+
+
+def _encode_value(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} does not belong in a message")

@@ -1,0 +1,407 @@
+"""What Sightline asks of the world: Protocols, and the plain data that crosses them.
+
+Each port has two homes, `adapters/google` and `adapters/embedded`, and one contract suite over both
+(`tests/contract`). Nothing here may import an adapter, a Google library or a web framework.
+
+All datetimes are time zone aware; a home returns them in UTC and refuses naive ones with `ValueError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, BinaryIO, Literal, Protocol
+
+# --------------------------------------------------------------------------- documents
+
+MAX_DOCUMENT_BYTES = 1 << 20
+MAX_ID_BYTES = 1500
+
+
+@dataclass(frozen=True)
+class Document:
+    """One stored document. `version` is opaque: compare it, hand it back, never read it."""
+
+    collection: str
+    id: str
+    data: Mapping[str, Any]
+    version: str
+
+
+@dataclass(frozen=True)
+class Create:
+    """Fails the commit with `AlreadyExists` if the document is there."""
+
+    collection: str
+    id: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Set:
+    """Replaces the whole document, or creates it."""
+
+    collection: str
+    id: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Update:
+    """Replaces the named top-level fields and leaves the others.
+
+    Fails the commit with `VersionConflict` if the document is absent, or if `version` is given and not the present one.
+    """
+
+    collection: str
+    id: str
+    data: Mapping[str, Any]
+    version: str | None = None
+
+
+@dataclass(frozen=True)
+class Increment:
+    """Adds `amount` to a top-level numeric field (absent counts as 0), creating the document if need be."""
+
+    collection: str
+    id: str
+    field: str
+    amount: int | float = 1
+
+
+@dataclass(frozen=True)
+class Delete:
+    """Removes the document; absent is fine unless `version` is given, which must then be the present one."""
+
+    collection: str
+    id: str
+    version: str | None = None
+
+
+Write = Create | Set | Update | Increment | Delete
+Operator = Literal["==", "<", "<=", ">", ">=", "in", "array_contains"]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """`field operator value` on a top-level field. Documents without the field never match."""
+
+    field: str
+    operator: Operator
+    value: Any
+
+
+@dataclass(frozen=True)
+class Order:
+    """Sort by a top-level field; documents without the field are left out, as Firestore does."""
+
+    field: str
+    descending: bool = False
+
+
+@dataclass(frozen=True)
+class Query:
+    """Documents of one collection. Ties are broken by id, in the direction of the last `Order`."""
+
+    collection: str
+    where: tuple[Filter, ...] = ()
+    order_by: tuple[Order, ...] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """`next_cursor` is an opaque string for the following page, None on the last one."""
+
+    documents: tuple[Document, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class Index:
+    """A composite index, as declared in `infra/pipeline.yaml`: equality fields first, then the ordered ones."""
+
+    collection: str
+    fields: tuple[Order, ...]
+
+
+class Subscription(Protocol):
+    """Something that goes on until it is closed. `close` is idempotent and returns when no callback runs any more."""
+
+    def close(self) -> None:
+        """Ends it."""
+        ...
+
+
+class Documents(Protocol):
+    """A document store with the semantics of Firestore.
+
+    A write that changes nothing keeps the version: two writers of the same data at one `version` both succeed, so
+    a claim must write something of its own. In one commit, a `Create` must be the first write to its document.
+
+    Values: None, bool, int (64 bit), float, str, bytes, aware datetime (microseconds), lists (not of lists) and
+    str-keyed mappings of these. Ids are any non-empty text whose stored form has at most 1,500 bytes of UTF-8; `/` is
+    allowed. Anything else: `InvalidKey`. Reads see every commit that returned before they began (strong consistency).
+    """
+
+    def get(self, collection: str, id: str) -> Document | None:
+        """The document, or None. Raises `InvalidKey`, `Retryable`."""
+        ...
+
+    def get_many(self, keys: Sequence[tuple[str, str]]) -> list[Document | None]:
+        """Documents in the order asked, None where there is none, in one round trip. Raises as `get`."""
+        ...
+
+    def commit(self, writes: Sequence[Write]) -> None:
+        """All writes or none, atomically.
+
+        Raises `AlreadyExists`, `VersionConflict`, `InvalidKey`, `TooLarge` (a document over 1 MiB) and `Retryable`
+        (unavailable or contended; the write may or may not have happened, so ask before repeating it).
+        """
+        ...
+
+    def query(self, query: Query, *, limit: int = 100, cursor: str | None = None) -> Page:
+        """One page. A cursor stays valid while documents come and go; a foreign one raises `Malformed`.
+
+        Raises `UndeclaredIndex` when the query needs a composite index that is not declared.
+        """
+        ...
+
+    def count(self, query: Query) -> int:
+        """How many documents match, counted by the store (none are transferred). Raises as `query`."""
+        ...
+
+    def watch(self, query: Query, on_change: Callable[[tuple[Document, ...]], None]) -> Subscription:
+        """Calls `on_change` with all matching documents at once, and again after each change until closed.
+
+        Changes that follow each other quickly may be seen as one. Calls come one at a time from a thread of the
+        adapter's. A lost connection is re-established by the adapter.
+        """
+        ...
+
+
+# --------------------------------------------------------------------------- blobs
+
+
+@dataclass(frozen=True)
+class BlobInfo:
+    """One object at one generation. `size` in bytes; `generation` grows with each overwrite and is never 0."""
+
+    name: str
+    generation: int
+    size: int
+    content_type: str
+    updated: datetime
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SignedUpload:
+    """What a client must send: `method` to `url` with exactly these `headers` (they are part of the signature)."""
+
+    url: str
+    method: str
+    headers: Mapping[str, str]
+
+
+class Blobs(Protocol):
+    """One bucket. Writes are atomic: a reader sees the old object or the new one, never a part.
+
+    `if_generation` is a precondition: the present generation, or 0 for "nothing is there". When it does not hold:
+    `PreconditionFailed`. A missing object: `NotFound`. Everything may raise `Retryable`. Names are 1 to 1,024 bytes of
+    UTF-8 without line breaks; others: `InvalidKey`.
+    """
+
+    def stat(self, name: str) -> BlobInfo | None:
+        """The present generation, or None."""
+        ...
+
+    def open(self, name: str, *, generation: int | None = None) -> BinaryIO:
+        """A seekable reader that fetches ranges as they are read; never the whole object at once.
+
+        With `generation`, just that one (`NotFound` when it is gone).
+        """
+        ...
+
+    def put(
+        self,
+        name: str,
+        data: bytes | BinaryIO,
+        *,
+        content_type: str,
+        metadata: Mapping[str, str] | None = None,
+        if_generation: int | None = None,
+    ) -> BlobInfo:
+        """Stores an object, streaming a file-like `data`."""
+        ...
+
+    def copy(self, source: str, target: str, *, if_generation: int | None = None) -> BlobInfo:
+        """Copies within the bucket, metadata included; `if_generation` speaks of the target."""
+        ...
+
+    def delete(self, name: str, *, if_generation: int | None = None) -> None:
+        """Removes the object; `NotFound` if it is not there."""
+        ...
+
+    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+        """Objects whose name starts with `prefix`, by name in UTF-8 order, fetched page by page."""
+        ...
+
+    def sign_get(self, name: str, *, expires_in: timedelta) -> str:
+        """A V4-signed URL anyone may GET until it expires. The object need not exist yet."""
+        ...
+
+    def sign_put(
+        self,
+        name: str,
+        *,
+        content_type: str,
+        max_bytes: int,
+        expires_in: timedelta,
+        resumable: bool = False,
+        metadata: Mapping[str, str] | None = None,
+    ) -> SignedUpload:
+        """A V4-signed upload that creates the object once.
+
+        Binds the content type, 1 to `max_bytes` bytes (`x-goog-content-length-range`), that nothing is there yet
+        (`x-goog-if-generation-match: 0`) and the metadata. `resumable`: a POST that starts a resumable session.
+        """
+        ...
+
+
+# --------------------------------------------------------------------------- messages
+
+
+@dataclass(frozen=True)
+class OutgoingMessage:
+    """What is published: `data` is JSON, `attributes` carry the CloudEvent and trace headers."""
+
+    topic: str
+    data: bytes
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One attempt to deliver a message to one subscriber. `attempt` counts from 1.
+
+    `message_id` is the same for every attempt and every subscriber of one published message.
+    """
+
+    message_id: str
+    data: bytes
+    attributes: Mapping[str, str]
+    attempt: int = 1
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A message that failed its last attempt at `subscription`; `handle` identifies it for replay."""
+
+    handle: str
+    subscription: str
+    message: OutgoingMessage
+    attempts: int
+    published: datetime
+
+
+class Bus(Protocol):
+    """Publishes at least once, in no particular order."""
+
+    def publish(self, message: OutgoingMessage) -> str:
+        """The message id, once the message is durable. Raises `Retryable`; `NotFound` for an unknown topic."""
+        ...
+
+
+class DeadLetters(Protocol):
+    """What was given up, kept until somebody decides."""
+
+    def list(self, limit: int = 100) -> list[DeadLetter]:
+        """Up to `limit` dead letters, which stay where they are."""
+        ...
+
+    def replay(self, handle: str) -> str:
+        """Publishes the message to its topic again, then removes the dead letter; returns the new message id.
+
+        Raises `NotFound`. Safe to repeat: stages are idempotent.
+        """
+        ...
+
+
+# --------------------------------------------------------------------------- the rest
+
+
+class Clock(Protocol):
+    """The only source of the present time."""
+
+    def now(self) -> datetime:
+        """Aware, in UTC."""
+        ...
+
+
+@dataclass(frozen=True)
+class MediaFacts:
+    """What a file is, from its bytes alone.
+
+    `container` is FFmpeg's short name reduced to one word (`mp4`, `matroska`, `avi`, ...), `duration` is in seconds,
+    `width`/`height` in pixels as displayed (rotation applied), `frame_rate` in frames per second, `sha256` in hex,
+    `perceptual_hash` 16 hex digits (64 bits). `truncated`: the file ends before its index says so.
+    """
+
+    container: str
+    codec: str
+    duration: float
+    width: int
+    height: int
+    frame_rate: float
+    sha256: str
+    perceptual_hash: str
+    size: int
+    truncated: bool
+
+
+class MediaProbe(Protocol):
+    """Looks at a file once, streaming."""
+
+    def probe(self, stream: BinaryIO) -> MediaFacts:
+        """Raises `MediaUnusable` with one of the codes of SPEC §3 and the reason in a sentence."""
+        ...
+
+
+@dataclass(frozen=True)
+class ScoredWindow:
+    """A stretch [start, end) in seconds; `probability` (0-1), calibrated, that it shows the alarming class."""
+
+    start: float
+    end: float
+    probability: float
+
+
+@dataclass(frozen=True)
+class DetectionRun:
+    """All windows of one video in order of time; `duration` in seconds.
+
+    `truncated`: decoding ended early or skipped damaged parts, so the windows cover less than the file claims.
+    """
+
+    windows: tuple[ScoredWindow, ...]
+    duration: float
+    truncated: bool
+
+
+class Detector(Protocol):
+    """Pixels to probabilities."""
+
+    @property
+    def class_name(self) -> str:
+        """The name of the alarming class (`violence` for the bundled model)."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Name and version of the model, for the ledger."""
+        ...
+
+    def detect(self, stream: BinaryIO) -> DetectionRun:
+        """Scores a whole video, streaming; memory does not grow with its length. Raises `MediaUnusable`."""
+        ...

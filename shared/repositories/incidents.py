@@ -1,0 +1,109 @@
+"""Incidents, the slot of each beacon, signals and AI events."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from shared.domain.incidents import AiEvent, Incident, Priority, Signal, Slot
+from shared.errors import NotFound
+from shared.ports import Create, Document, Documents, Filter, Order, Page, Query, Update, Write
+from shared.records import from_data, to_data
+
+INCIDENTS = "incidents"
+SLOTS = "slots"
+SIGNALS = "signals"
+AI_EVENTS = "ai_events"
+
+
+def slot_of(documents: Documents, beacon_id: str) -> tuple[Slot, str] | None:
+    """The beacon's slot with its version, or None before its first incident."""
+    document = documents.get(SLOTS, beacon_id)
+    return None if document is None else (from_data(Slot, document.data), document.version)
+
+
+def slot_write(slot: Slot, version: str | None) -> Write:
+    """Takes the slot for a new incident: fails if somebody else took it since it was read (`version`, None: absent)."""
+    if version is None:
+        return Create(SLOTS, slot.beacon_id, to_data(slot))
+    return Update(SLOTS, slot.beacon_id, to_data(slot), version=version)
+
+
+def creation(incident: Incident) -> Create:
+    """The write that stores a new incident."""
+    return Create(INCIDENTS, incident.id, to_data(incident))
+
+
+def priority_update(incident_id: str, priority: Priority, version: str) -> Update:
+    """The write that raises the priority, if nobody changed the incident since."""
+    return Update(INCIDENTS, incident_id, {"priority": priority.value}, version=version)
+
+
+def signal_creation(signal: Signal) -> Create:
+    """The write that stores a signal, with the time and the incident as fields to query by."""
+    return Create(SIGNALS, str(signal.id), to_data(signal))
+
+
+def ai_event_creation(event: AiEvent) -> Create:
+    """The write that stores an accepted observation."""
+    return Create(AI_EVENTS, str(event.id), to_data(event))
+
+
+def find(documents: Documents, incident_id: str) -> tuple[Incident, str] | None:
+    """The incident with its version, or None."""
+    document = documents.get(INCIDENTS, incident_id)
+    return None if document is None else (_incident(document), document.version)
+
+
+def get(documents: Documents, incident_id: str) -> Incident:
+    """The incident; raises `NotFound`."""
+    found = find(documents, incident_id)
+    if found is None:
+        raise NotFound("unknown_incident", "No such incident.")
+    return found[0]
+
+
+def get_many(documents: Documents, incident_ids: tuple[str, ...]) -> list[Incident]:
+    """Those of the incidents that exist, in the order asked."""
+    found = documents.get_many([(INCIDENTS, incident_id) for incident_id in incident_ids])
+    return [_incident(document) for document in found if document is not None]
+
+
+def newest(
+    documents: Documents, *, beacon_id: str | None, limit: int, cursor: str | None
+) -> tuple[list[Incident], str | None]:
+    """A page of incidents, the last opened first, and the cursor of the next page."""
+    where = () if beacon_id is None else (Filter("beacon_id", "==", beacon_id),)
+    query = Query(INCIDENTS, where, (Order("opened_at", descending=True),))
+    page: Page = documents.query(query, limit=limit, cursor=cursor)
+    return [_incident(document) for document in page.documents], page.next_cursor
+
+
+def signals_of(documents: Documents, incident_id: str, limit: int) -> list[Signal]:
+    """The incident's latest signals, newest first."""
+    page = documents.query(_signals(incident_id, ordered=True), limit=limit)
+    return [from_data(Signal, document.data) for document in page.documents]
+
+
+def signal_count(documents: Documents, incident_id: str) -> int:
+    """How many signals the incident has."""
+    return documents.count(_signals(incident_id, ordered=False))
+
+
+def last_signal_at(documents: Documents, incident_id: str) -> datetime | None:
+    """When its latest signal arrived, or None."""
+    latest = signals_of(documents, incident_id, limit=1)
+    return latest[0].created_at if latest else None
+
+
+def recent_event_count(documents: Documents, since: datetime) -> int:
+    """AI events since a moment."""
+    return documents.count(Query(AI_EVENTS, (Filter("created_at", ">=", since),)))
+
+
+def _signals(incident_id: str, *, ordered: bool) -> Query:
+    order = (Order("created_at", descending=True),) if ordered else ()
+    return Query(SIGNALS, (Filter("incident_id", "==", incident_id),), order)
+
+
+def _incident(document: Document) -> Incident:
+    return from_data(Incident, document.data)

@@ -1,0 +1,196 @@
+"""The only reader of the environment: one frozen dataclass a function, filled by `load`.
+
+Every variable that is missing or malformed is named in one `SettingsError`, so that a deployment is mended in one go.
+Nothing else in Sightline may look at `os.environ`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from shared.domain.incidents import IncidentPolicy
+from shared.errors import SettingsError
+
+T = TypeVar("T")
+
+MAX_LEASE_SECONDS = 120.0
+"""Pub/Sub gives up after about 150 s (five deliveries, 10 s minimum backoff): a dead worker must be replaced before."""
+
+BUNDLED_MODEL = Path("models/violence-floor-1.json")
+"""Relative to the root of the repository or of a function's bundle."""
+
+
+def _text(raw: str) -> str:
+    if not raw.strip():
+        raise ValueError("is empty")
+    return raw.strip()
+
+
+def _seconds(raw: str) -> float:
+    value = float(raw)
+    if not 0 < value <= 86_400 * 31:
+        raise ValueError("is not a number of seconds above 0")
+    return value
+
+
+def _level(raw: str) -> str:
+    level = raw.strip().upper()
+    if level not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
+        raise ValueError("is no log level")
+    return level
+
+
+def _lease(raw: str) -> float:
+    value = _seconds(raw)
+    if value > MAX_LEASE_SECONDS:
+        raise ValueError(f"is more than {MAX_LEASE_SECONDS:.0f} seconds")
+    return value
+
+
+def _optional_seconds(value: float | None) -> timedelta | None:
+    return None if value is None else timedelta(seconds=value)
+
+
+def _origins(raw: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in raw.split(",") if part.strip())
+
+
+def variable(name: str, parse: Callable[[str], Any] = _text, **default: Any) -> Any:
+    """A dataclass field read from the environment variable `name`; required unless `default=` is given."""
+    return field(metadata={"variable": name, "parse": parse}, **default)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What every function needs."""
+
+    project: str = variable("GOOGLE_CLOUD_PROJECT")
+    database: str = variable("FIRESTORE_DATABASE", default="(default)")
+    log_level: str = variable("LOG_LEVEL", _level, default="INFO")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageSettings(Settings):
+    """A stage of the pipeline. `lease_seconds`: how long a silent worker keeps its claim (renewed at a third of it)."""
+
+    lease_seconds: float = variable("STAGE_LEASE_SECONDS", _lease, default=30.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaSettings(StageSettings):
+    """A stage that reads uploads."""
+
+    media_bucket: str = variable("MEDIA_BUCKET")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectSettings(MediaSettings):
+    """`model_path` is relative to the bundle."""
+
+    model_path: Path = variable("MODEL_PATH", Path, default=BUNDLED_MODEL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IncidentSettings:
+    """How signals become incidents (SPEC §4), in seconds. Quiet time and maximum age are off unless set."""
+
+    window_seconds: float = variable("INCIDENT_WINDOW_SECONDS", _seconds, default=300.0)
+    quiet_seconds: float | None = variable("INCIDENT_QUIET_SECONDS", _seconds, default=None)
+    max_age_seconds: float | None = variable("INCIDENT_MAX_AGE_SECONDS", _seconds, default=None)
+
+    def policy(self) -> IncidentPolicy:
+        """As the domain wants it."""
+        return IncidentPolicy(
+            window=timedelta(seconds=self.window_seconds),
+            quiet=_optional_seconds(self.quiet_seconds),
+            max_age=_optional_seconds(self.max_age_seconds),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorrelateSettings(StageSettings, IncidentSettings):
+    """The stage that opens incidents."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebSettings(Settings):
+    """What every HTTP function needs. The token is required here; only the embedded default may do without."""
+
+    api_token: str = variable("SIGHTLINE_API_TOKEN")
+    allowed_origins: tuple[str, ...] = variable("ALLOWED_ORIGINS", _origins, default=())
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadSettings(WebSettings):
+    """`upload_signer`: the service account that signs URLs; not needed where the credentials can sign themselves."""
+
+    media_bucket: str = variable("MEDIA_BUCKET")
+    upload_signer: str | None = variable("UPLOAD_SIGNER_ACCOUNT", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignalSettings(WebSettings, IncidentSettings):
+    """The function that devices report to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuerySettings(WebSettings):
+    """The function that reads everything back."""
+
+    media_bucket: str = variable("MEDIA_BUCKET")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddedSettings(IncidentSettings):
+    """The embedded home. Without a token everything is open, and `/` says so."""
+
+    api_token: str | None = variable("SIGHTLINE_API_TOKEN", default=None)
+    allowed_origins: tuple[str, ...] = variable("ALLOWED_ORIGINS", _origins, default=())
+    log_level: str = variable("LOG_LEVEL", _level, default="INFO")
+    lease_seconds: float = variable("STAGE_LEASE_SECONDS", _lease, default=30.0)
+    model_path: Path = variable("MODEL_PATH", Path, default=BUNDLED_MODEL)
+
+
+def variables(settings: type) -> dict[str, bool]:
+    """The environment variables a settings class reads, each with whether it is required."""
+    return {entry.metadata["variable"]: _required(entry) for entry in fields(settings)}
+
+
+def load(settings: type[T], environ: Mapping[str, str] | None = None) -> T:
+    """Reads one settings class. Raises `SettingsError` that names every missing and every malformed variable."""
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    missing: list[str] = []
+    malformed: list[str] = []
+    for entry in fields(settings):  # type: ignore[arg-type]
+        name = entry.metadata["variable"]
+        raw = environ.get(name, "")
+        if raw == "":
+            if _required(entry):
+                missing.append(name)
+            continue
+        try:
+            values[entry.name] = entry.metadata["parse"](raw)
+        except ValueError as error:
+            malformed.append(f"{name} ({error})")
+    if missing or malformed:
+        raise SettingsError(_complaint(missing, malformed))
+    return settings(**values)
+
+
+def _required(entry: Field[Any]) -> bool:
+    return entry.default is MISSING
+
+
+def _complaint(missing: list[str], malformed: list[str]) -> str:
+    parts = []
+    if missing:
+        parts.append("missing: " + ", ".join(missing))
+    if malformed:
+        parts.append("malformed: " + ", ".join(malformed))
+    return "environment variables " + "; ".join(parts)

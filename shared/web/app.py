@@ -1,0 +1,92 @@
+"""Composes routers into an application: errors as JSON, one log line a request, CORS, the bearer token.
+
+Errors are `{"detail": …}`; under `/api/ai/` they are `{"error": …}`, as the devices' document has it. The text of an
+exception never reaches a client unless it was written for one (`Permanent.sentence`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
+
+from shared.errors import InvalidKey, Permanent, Retryable
+from shared.web.middleware import DeclaredLengthLimit, RequestContext, TokenRequired, error_body
+
+log = logging.getLogger(__name__)
+
+VERSION = "0.1.0"
+SERVICE = "Sightline"
+MAX_BODY_BYTES = 1 << 20
+"""Of the JSON routes; routes that take files set their own limits."""
+
+
+def create_app(routers: Sequence[APIRouter], *, token: str | None, allowed_origins: Sequence[str] = ()) -> FastAPI:
+    """An application of these routers. With a token, everything but `/` and `/health` asks for it."""
+    app = FastAPI(title=SERVICE, version=VERSION)
+    for router in routers:
+        app.include_router(router, max_body_size=MAX_BODY_BYTES)
+    app.add_exception_handler(Permanent, _permanent)
+    app.add_exception_handler(Retryable, _unavailable)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ClientDisconnect, _client_left)
+    app.add_exception_handler(Exception, _unexpected)
+    app.add_middleware(DeclaredLengthLimit, max_bytes=MAX_BODY_BYTES)
+    app.add_middleware(TokenRequired, token=token)
+    if allowed_origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=list(allowed_origins), allow_methods=["*"], allow_headers=["*"]
+        )
+    app.add_middleware(RequestContext)
+    return app
+
+
+def _reply(request: Request, status: int, sentence: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(error_body(request.url.path, sentence), status, headers)
+
+
+async def _permanent(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Permanent)  # noqa: S101 - registered for this class
+    if isinstance(error, InvalidKey) and request.method in {"GET", "HEAD"}:
+        return _reply(request, 404, "Nothing has this id.")  # no store could hold it, so nothing can be there
+    return _reply(request, error.status, error.sentence)
+
+
+async def _unavailable(request: Request, error: Exception) -> JSONResponse:
+    log.warning("unavailable: %s", error)
+    return _reply(request, 503, "Temporarily unavailable, please try again.", {"Retry-After": "1"})
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
+    return _reply(request, 400, validation_sentence(error))
+
+
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
+    return _reply(request, error.status_code, str(error.detail), dict(error.headers or {}))
+
+
+async def _client_left(_: Request, __: Exception) -> Response:
+    return Response(status_code=400)  # nobody reads it
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    log.error("request failed", exc_info=error)
+    return _reply(request, 500, "Internal server error")
+
+
+def validation_sentence(error: RequestValidationError) -> str:
+    """What is wrong with the request, naming each field once."""
+    problems = []
+    for item in error.errors():
+        place = ".".join(str(part) for part in item["loc"] if part not in {"body", "query", "path"})
+        problems.append(f"{place}: {item['msg']}" if place else str(item["msg"]))
+    return "; ".join(dict.fromkeys(problems))[:1000]

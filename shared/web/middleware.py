@@ -1,0 +1,107 @@
+"""What happens to every request before it reaches a route: its log context, its token, its declared length."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+import time
+from collections.abc import MutableMapping
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared import logs
+
+log = logging.getLogger("shared.web.requests")
+
+DEVICE_PREFIX = "/api/ai/"
+OPEN_PATHS = frozenset({"/", "/health"})
+
+
+def error_body(path: str, sentence: str) -> dict[str, str]:
+    """The JSON of an error under this path."""
+    return {"error" if path.startswith(DEVICE_PREFIX) else "detail": sentence}
+
+
+class RequestContext:
+    """Puts the trace id into the log context, and writes one line a request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on; the query string is not logged (it may hold signatures)."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = 500
+        started = time.perf_counter()
+
+        async def observe(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        with logs.context(trace=logs.trace_of(_headers(scope))):
+            try:
+                await self._app(scope, receive, observe)
+            finally:
+                took = (time.perf_counter() - started) * 1000
+                log.info("%s %s %d %.1f ms", scope["method"], scope["path"], status, took)
+
+
+class TokenRequired:
+    """Refuses requests without the bearer token, if there is one; `/`, `/health` and CORS preflights stay open."""
+
+    def __init__(self, app: ASGIApp, token: str | None) -> None:
+        self._app = app
+        self._expected = None if token is None else token.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on or answers 401."""
+        if scope["type"] != "http" or self._expected is None or _is_open(scope):
+            await self._app(scope, receive, send)
+            return
+        scheme, _, sent = _headers(scope).get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and hmac.compare_digest(sent.strip().encode("latin-1"), self._expected):
+            await self._app(scope, receive, send)
+            return
+        await _answer(scope, send, 401, "Authentication required", [(b"www-authenticate", b"Bearer")])
+
+
+class DeclaredLengthLimit:
+    """Refuses a body whose declared length is over the limit, in our form of an error.
+
+    FastAPI's own `max_body_size` counts what arrives, whatever was declared, but answers this case in plain text.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on or answers 413."""
+        declared = _headers(scope).get("content-length", "") if scope["type"] == "http" else ""
+        if declared.isdigit() and int(declared) > self._max_bytes:
+            await _answer(scope, send, 413, f"The request body is larger than {self._max_bytes} bytes.")
+            return
+        await self._app(scope, receive, send)
+
+
+def _is_open(scope: Scope) -> bool:
+    return scope["path"] in OPEN_PATHS or scope["method"] == "OPTIONS"
+
+
+def _headers(scope: Scope) -> MutableMapping[str, str]:
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+async def _answer(
+    scope: Scope, send: Send, status: int, sentence: str, headers: list[tuple[bytes, bytes]] | None = None
+) -> None:
+    body = json.dumps(error_body(scope["path"], sentence)).encode()
+    fields: list[tuple[bytes, Any]] = [(b"content-type", b"application/json"), *(headers or [])]
+    await send({"type": "http.response.start", "status": status, "headers": fields})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,40 @@
+"""Fixtures that every suite may use: the official emulators, started at most once a test run and ended with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from local import emulators
+
+
+def require_emulators() -> None:
+    """Leaves a test out where Java or the Google Cloud SDK is missing; in CI that is a failure, never a skip."""
+    reason = emulators.missing_reason()
+    if reason is None:
+        return
+    if os.environ.get("CI"):
+        pytest.fail(f"CI must run the tests on the official emulators, but {reason}")
+    pytest.skip(f"left out: {reason}")
+
+
+@pytest.fixture(scope="session")
+def firestore_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """`host:port` of a running Firestore emulator, also set as FIRESTORE_EMULATOR_HOST."""
+    require_emulators()
+    log = tmp_path_factory.mktemp("emulators") / "firestore.log"
+    with emulators.firestore_emulator(log) as host, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FIRESTORE_EMULATOR_HOST", host)
+        yield host
+
+
+@pytest.fixture(scope="session")
+def pubsub_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """`host:port` of a running Pub/Sub emulator, also set as PUBSUB_EMULATOR_HOST."""
+    require_emulators()
+    log = tmp_path_factory.mktemp("emulators") / "pubsub.log"
+    with emulators.pubsub_emulator(log) as host, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PUBSUB_EMULATOR_HOST", host)
+        yield host

@@ -1,0 +1,106 @@
+"""The functions as they are deployed, on Google's official emulators: the same scenario, the same result."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from infra import topology
+from local import __main__ as command_line
+from local import stack
+from local.client import SightlineClient
+from local.emulators import PROJECT, free_port
+from tests.conftest import require_emulators
+from tests.e2e import scenario
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.xdist_group("emulator-stack")
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stack.Stack]:
+    require_emulators()
+    with stack.running_stack(tmp_path_factory.mktemp("stack"), free_port()) as started:
+        yield started
+
+
+@pytest.fixture
+def client(running: stack.Stack) -> Iterator[SightlineClient]:
+    made = SightlineClient(running.base_url, stack.TOKEN)
+    yield made
+    made.close()
+
+
+def test_the_main_job(client: SightlineClient, fight: Path) -> None:
+    scenario.check_main_job(scenario.main_job(client, fight))
+
+
+def test_bad_files_fail_clearly_and_harm_nothing(client: SightlineClient, fight: Path, tmp_path: Path) -> None:
+    scenario.check_bad_files(client, tmp_path, fight)
+
+
+def test_an_upload_url_is_good_for_one_thing_once(client: SightlineClient, fight: Path) -> None:
+    scenario.check_upload_urls(client, fight)
+
+
+def test_the_functions_insist_on_the_token(running: stack.Stack) -> None:
+    for path in ("/incidents", "/analysis/x", "/beacons/x"):
+        assert httpx.get(running.base_url + path).status_code == 401
+    health = httpx.get(f"{running.base_url}/health").json()
+    assert (health["ok"], health["components"]["store"], health["components"]["bus"]) == (True, "ok", "ok")
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({}, b"not json"),
+        ({}, b"{}"),
+        ({"ce-id": "1", "ce-type": "x", "ce-source": "y", "ce-specversion": "1.0"}, b"{broken"),
+    ],
+)
+def test_malformed_pushes_are_acknowledged(running: stack.Stack, headers: dict[str, str], body: bytes) -> None:
+    for function in ("ingest", "detect", "correlate"):
+        reply = httpx.post(running.functions[function], content=body, headers=headers, timeout=30)
+        assert reply.status_code == 204, function
+
+
+def test_dead_letters_of_a_project_are_asked_for(running: stack.Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    assert running.environment["PUBSUB_EMULATOR_HOST"]
+    assert command_line.main(["dead-letters", "--project", PROJECT]) == 0
+    assert capsys.readouterr().out == "No dead letters.\n"
+    assert command_line.main(["dead-letters", "--project", PROJECT, "--replay", "1"]) == 1
+
+
+def test_logs_are_json_with_stage_asset_and_trace(running: stack.Stack, client: SightlineClient, fight: Path) -> None:
+    asset_id = scenario.send(client, fight)
+    client.wait_until_ended(asset_id, timeout=scenario.TIMEOUT_SECONDS)
+    traces = set()
+    for function in ("ingest", "detect", "correlate"):
+        lines = [json.loads(line) for line in (running.logs / f"{function}.log").read_text().splitlines()]
+        ours = [line for line in lines if line.get("asset") == asset_id]
+        assert ours, function
+        assert {line["stage"] for line in ours} == {function}
+        assert {line["severity"] for line in ours} == {"INFO"}
+        traces |= {line["logging.googleapis.com/trace"] for line in ours}
+    assert len(traces) == 1
+
+
+def test_the_developers_stack_ends_everything_it_started() -> None:
+    require_emulators()
+    command = [sys.executable, "-m", "local", "emulators", "--port", str(free_port())]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "Sightline's functions" in process.stdout.readline()
+        started = psutil.Process(process.pid).children(recursive=True)
+        process.terminate()
+        assert process.wait(timeout=60) == 0
+    assert len(started) >= len(topology.load().functions)
+    assert not [child for child in started if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]

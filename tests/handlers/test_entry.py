@@ -1,0 +1,154 @@
+"""The edge of the event functions: every form of push, and every broken one."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared import entry
+from shared.delivery import REJECTED, StageRunner
+from shared.errors import Malformed, Retryable
+from shared.handlers import detect
+from shared.messages import MediaUploaded
+from shared.ports import Query
+from tests.handlers.pipeline import LEASE, ListBus, Pipeline
+
+DATA = {"asset_id": "a", "bucket": "b", "object_name": "media/a", "generation": 1, "duration": 2.0}
+ENCODED = base64.b64encode(json.dumps(DATA).encode()).decode()
+WRAPPED = {"message": {"data": ENCODED, "messageId": "7", "attributes": {"ce-type": "media-uploaded.v1"}}}
+CE = {"ce-id": "e1", "ce-source": "//x", "ce-specversion": "1.0"}
+
+
+def body(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+class TestDecodePush:
+    def test_the_pubsub_envelope_with_its_attempt(self) -> None:
+        envelope = {**WRAPPED, "subscription": "s", "deliveryAttempt": 3}
+        delivery = entry.decode_push({"content-type": "application/json"}, body(envelope))
+        assert (delivery.message_id, delivery.attempt) == ("7", 3)
+        assert json.loads(delivery.data) == DATA
+        assert delivery.attributes == {"ce-type": "media-uploaded.v1"}
+
+    def test_an_envelope_without_data_or_attributes(self) -> None:
+        delivery = entry.decode_push({}, body({"message": {"messageId": "7"}}))
+        assert (delivery.data, delivery.attributes) == (b"", {})
+
+    def test_an_unwrapped_push_arrives_as_a_binary_cloud_event(self) -> None:
+        headers = {**CE, "Ce-Type": "media-uploaded.v1", "traceparent": "00-x", "Host": "x"}
+        delivery = entry.decode_push(headers, body(DATA))
+        assert delivery.message_id == "e1"
+        assert delivery.attributes["ce-type"] == "media-uploaded.v1"
+        assert "host" not in delivery.attributes
+
+    def test_a_pubsub_event_in_a_cloud_event(self) -> None:
+        headers = {**CE, "ce-type": "google.cloud.pubsub.topic.v1.messagePublished"}
+        assert entry.decode_push(headers, body(WRAPPED)).message_id == "7"
+        structured = {"specversion": "1.0", "id": "e", "type": headers["ce-type"], "data": WRAPPED}
+        assert entry.decode_push({}, body(structured)).message_id == "7"
+
+    def test_a_storage_event_in_a_structured_cloud_event(self) -> None:
+        event = {"specversion": "1.0", "id": "e", "type": "google.cloud.storage.object.v1.finalized", "data": {"a": 1}}
+        delivery = entry.decode_push({}, body(event))
+        assert json.loads(delivery.data) == {"a": 1}
+        assert delivery.attributes["ce-type"].endswith("finalized")
+
+    @pytest.mark.parametrize(
+        "broken",
+        [
+            b"",
+            b"\xff",
+            b"null",
+            b"[" * 100_000,
+            body([]),
+            body({}),
+            body({"message": 1}),
+            body({"message": {}}),
+            body({"message": {"messageId": 7}}),
+            body({"message": {"messageId": "7", "data": "%%%"}}),
+            body({"message": {"messageId": "7", "data": 5}}),
+            body({"message": {"messageId": "7", "attributes": {"a": 1}}}),
+            body({"message": {"messageId": "7", "attributes": []}, "deliveryAttempt": "x"}),
+            body({"specversion": "1.0", "type": "x"}),
+            b" " * (entry.MAX_BODY_BYTES + 1),
+        ],
+    )
+    def test_what_is_no_push_is_malformed(self, broken: bytes) -> None:
+        with pytest.raises(Malformed):
+            entry.decode_push({}, broken)
+
+    @given(st.binary(max_size=300))
+    def test_no_bytes_raise_anything_else(self, data: bytes) -> None:
+        try:
+            entry.decode_push({}, data)
+        except Malformed:
+            return
+
+    @given(
+        st.recursive(
+            st.none() | st.booleans() | st.text() | st.integers(),
+            lambda c: (
+                st.lists(c)
+                | st.dictionaries(
+                    st.sampled_from(["message", "data", "messageId", "attributes", "specversion", "id", "type"]), c
+                )
+            ),
+            max_leaves=8,
+        )
+    )
+    def test_no_json_raises_anything_else(self, value: Any) -> None:
+        try:
+            entry.decode_push({}, body(value))
+        except Malformed:
+            return
+
+
+@pytest.fixture
+def function(pipeline: Pipeline, bus: ListBus) -> entry.EventFunction[MediaUploaded, detect.Deps]:
+    deps = detect.Deps(pipeline.documents, pipeline.media, pipeline.detector)
+    return entry.EventFunction(detect.consumer, deps, StageRunner(pipeline.documents, bus, pipeline.clock, LEASE))
+
+
+Detect = entry.EventFunction[MediaUploaded, detect.Deps]
+
+
+class TestEventFunction:
+    def test_success_acknowledges(self, function: Detect, pipeline: Pipeline, bus: ListBus) -> None:
+        _, notification = pipeline.upload("fight")
+        pipeline.handlers()["ingest"](notification)
+        sent = bus.messages[0]
+        message = {
+            "messageId": "7",
+            "data": base64.b64encode(sent.data).decode(),
+            "attributes": dict(sent.attributes),
+        }
+        assert function.answer({}, body({"message": message})) == ("", 204)
+        assert len(bus.of_topic("media-detected")) == 1
+
+    def test_a_broken_envelope_is_recorded_once_and_acknowledged(self, function: Detect, pipeline: Pipeline) -> None:
+        assert function.answer({}, b"broken") == ("", 204)
+        assert function.answer({}, b"broken") == ("", 204)
+        rejected = pipeline.documents.query(Query(REJECTED)).documents
+        assert [document.data["code"] for document in rejected] == ["not_json"]
+
+    def test_a_retryable_error_asks_for_redelivery(self, function: Detect, pipeline: Pipeline, bus: ListBus) -> None:
+        asset_id, notification = pipeline.upload("fight")
+        pipeline.handlers()["ingest"](notification)
+        sent = bus.messages[0]
+        message = {"messageId": "7", "data": base64.b64encode(sent.data).decode()}
+        pipeline.detector.detect = _raise_os_error  # type: ignore[method-assign, assignment]
+        assert function.answer({}, body({"message": message})) == ("", 500)
+        bus.failing = Retryable("away")
+        del pipeline.detector.detect
+        assert function.answer({}, body({"message": message})) == ("", 503)
+        assert pipeline.asset(asset_id).detection is not None
+
+
+def _raise_os_error(_: object) -> None:
+    raise OSError("disk")

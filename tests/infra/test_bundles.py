@@ -1,0 +1,94 @@
+"""Bundles: the same bytes twice, nothing missing, nothing that is not imported."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from infra import bundle, topology
+
+FUNCTIONS = sorted(topology.load().functions)
+
+ENVIRONMENT = {
+    "GOOGLE_CLOUD_PROJECT": "demo-bundle",
+    "MEDIA_BUCKET": "media",
+    "SIGHTLINE_API_TOKEN": "token",
+}
+
+LOADED = """
+import json, sys
+sys.path.insert(0, ".")
+import main
+print(json.dumps(sorted(name for name in sys.modules if name == "shared" or name.startswith("shared."))))
+"""
+
+
+def built(function: str, folder: Path) -> Path:
+    return bundle.build(function, folder)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_two_builds_are_byte_identical(function: str, tmp_path: Path) -> None:
+    first = built(function, tmp_path / "a")
+    main = topology.ROOT / "functions" / function / "main.py"
+    os.utime(main)  # what a fresh checkout does
+    assert built(function, tmp_path / "b").read_bytes() == first.read_bytes()
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_bundle_holds_just_what_it_imports(function: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(built(function, tmp_path)) as archive:
+        names = set(archive.namelist())
+        archive.extractall(tmp_path / "unzipped")
+    held = {name for name in names if name.startswith("shared/")}
+    loaded = {_file_of(module, tmp_path / "unzipped") for module in _loaded_modules(tmp_path / "unzipped")}
+    assert held == loaded
+    declared = set(topology.load().functions[function].files)
+    assert names - held == {"main.py", "requirements.txt"} | declared
+
+
+def _loaded_modules(folder: Path) -> list[str]:
+    """What really is imported when the function is loaded from its bundle, in a process that sees nothing else."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", LOADED],
+        cwd=folder,
+        env={**ENVIRONMENT, "PATH": os.environ["PATH"]},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    modules: list[str] = json.loads(done.stdout)
+    return modules
+
+
+def _file_of(module: str, folder: Path) -> str:
+    base = module.replace(".", "/")
+    return f"{base}/__init__.py" if (folder / base).is_dir() else f"{base}.py"
+
+
+def test_no_bundle_holds_tests_training_or_the_other_home() -> None:
+    for function in FUNCTIONS:
+        closure = bundle.import_closure(topology.ROOT / "functions" / function / "main.py")
+        names = {path.relative_to(topology.ROOT).as_posix() for path in closure}
+        assert not {name for name in names if "embedded" in name or "train" in name or name.startswith("tests")}
+
+
+def test_a_missing_setting_stops_the_function_and_names_everything_that_is_missing(tmp_path: Path) -> None:
+    with zipfile.ZipFile(built("uploads", tmp_path)) as archive:
+        archive.extractall(tmp_path / "unzipped")
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", LOADED],
+        cwd=tmp_path / "unzipped",
+        env={"PATH": os.environ["PATH"]},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0
+    assert "missing: GOOGLE_CLOUD_PROJECT, SIGHTLINE_API_TOKEN, MEDIA_BUCKET" in done.stderr

@@ -1,0 +1,134 @@
+"""`pipeline.yaml` says what the code does, and the code does what it says."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from infra import lock, topology
+from local.gateway import function_for
+from shared import messages, settings
+
+DECLARED = topology.load()
+FUNCTIONS = sorted(DECLARED.functions)
+
+
+def main_of(function: str) -> str:
+    return (topology.ROOT / "functions" / function / "main.py").read_text()
+
+
+def test_every_folder_is_declared_and_every_declaration_has_a_folder() -> None:
+    folders = sorted(path.parent.name for path in (topology.ROOT / "functions").glob("*/main.py"))
+    assert folders == FUNCTIONS
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_an_entry_point_has_at_most_forty_lines(function: str) -> None:
+    assert len(main_of(function).splitlines()) <= 40
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_the_settings_are_those_the_function_loads(function: str) -> None:
+    assert f"settings.load(settings.{DECLARED.functions[function].settings})" in main_of(function)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_required_variables_are_ones_the_deployment_knows(function: str) -> None:
+    known = {"GOOGLE_CLOUD_PROJECT", "SIGHTLINE_API_TOKEN"} | {b.variable for b in DECLARED.buckets.values()}
+    needed = settings.variables(getattr(settings, DECLARED.functions[function].settings))
+    assert {name for name, required in needed.items() if required} <= known
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_functions_publish_what_they_may_and_may_publish_what_they_do(function: str) -> None:
+    """The classes of messages a function's handlers mention are the topics it declares."""
+    declared = DECLARED.functions[function]
+    publishing = {
+        "ingest": ["ingest"],
+        "detect": ["detect"],
+        "correlate": ["correlate", "observe"],
+        "signals": ["signals", "observe"],
+    }
+    modules = [importlib.import_module(f"shared.handlers.{name}") for name in publishing.get(function, [])]
+    built = {
+        node.func.id
+        for module in modules
+        for node in ast.walk(ast.parse(Path(str(module.__file__)).read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    topics = {getattr(messages, name).TOPIC for name in built if hasattr(getattr(messages, name, None), "TOPIC")}
+    assert topics == set(declared.publishes)
+    granted = {role.resource for role in declared.roles if role.role == "roles/pubsub.publisher"}
+    assert granted == {f"topic/{topic}" for topic in declared.publishes}
+
+
+def test_triggers_and_notifications_name_declared_topics() -> None:
+    used = {function.trigger for function in DECLARED.functions.values() if function.trigger}
+    used |= {topic for function in DECLARED.functions.values() for topic in function.publishes}
+    used |= {rule.topic for bucket in DECLARED.buckets.values() for rule in bucket.notifications}
+    assert used == set(DECLARED.topics)
+
+
+def test_every_route_of_the_code_is_declared_for_the_function_that_has_it() -> None:
+    for function in DECLARED.http_functions():
+        for prefix, path, method in _routes(function):
+            sample = re.sub(r"\{[^}]*\}", "x", prefix + path)
+            assert function_for(DECLARED, method, sample) == function, (method, sample)
+
+
+def _routes(function: str) -> list[tuple[str, str, str]]:
+    """Prefix, path and method of every route in the web modules a function composes."""
+    modules = re.findall(r"^from shared\.web import (.+)$", main_of(function), re.MULTILINE)
+    names = {name.split(" as ")[0].strip() for line in modules for name in line.split(",")} - {"app"}
+    found = []
+    for name in names:
+        source = (topology.ROOT / "shared" / "web" / f"{name}.py").read_text()
+        prefix = re.search(r'APIRouter\(prefix="([^"]+)"', source)
+        for method, path in re.findall(r'@routes\.(get|post|put|delete)\("([^"]*)"', source):
+            found.append((prefix.group(1) if prefix else "", path, method.upper()))
+    assert found, function
+    return found
+
+
+def test_unknown_keys_are_refused(tmp_path: Path) -> None:
+    content = yaml.safe_load(topology.PIPELINE.read_text())
+    content["functions"]["ingest"]["memmory"] = 1
+    (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(ValidationError, match="memmory"):
+        topology.load(tmp_path / "pipeline.yaml")
+
+
+def _pins(name: str) -> dict[str, str]:
+    """Each requirement of a lock file with its hashes."""
+    text = (topology.ROOT / name).read_text()
+    blocks = re.split(r"\n(?=\S)", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE).strip())
+    return {block.split(" ")[0] + _marker(block): block for block in blocks}
+
+
+def _marker(block: str) -> str:
+    found = re.search(r"python_full_version [<>=]+ '3\.12'", block)
+    return found.group(0) if found else ""
+
+
+@pytest.mark.parametrize("name", [name for name in lock.targets() if name != lock.LOCK])
+def test_every_requirement_is_the_locks_with_its_hashes(name: str) -> None:
+    whole = _pins(lock.LOCK)
+    for requirement, block in _pins(name).items():
+        pinned = requirement if requirement in whole else requirement.split("python_full")[0]
+        assert _hashes(block) == _hashes(whole[pinned]), requirement
+        assert _hashes(block), requirement
+
+
+def _hashes(block: str) -> set[str]:
+    return set(re.findall(r"sha256:[0-9a-f]{64}", block))
+
+
+@pytest.mark.parametrize("name", list(lock.targets()))
+def test_no_lock_names_a_registry(name: str) -> None:
+    assert "://" not in (topology.ROOT / name).read_text()
