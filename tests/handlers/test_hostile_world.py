@@ -50,8 +50,7 @@ def _play(seed: int, store: SqliteDocuments, media: FolderBlobs) -> None:
     world.handlers = hostile.handlers()
     earlier = seed % 2
     if earlier:  # the last incident of each place is over: its slot must be taken over, not made
-        for place in PLACES:
-            _last_weeks_incident(calm, place)
+        _last_weeks_incidents(calm)
     uploads = [calm.upload(word, source_id=place) for place in PLACES for word in WORDS]
     for _, notification in uploads:
         world.inject("ingest", notification)
@@ -59,10 +58,12 @@ def _play(seed: int, store: SqliteDocuments, media: FolderBlobs) -> None:
     _check(seed, calm, world, [asset_id for asset_id, _ in uploads], earlier)
 
 
-def _last_weeks_incident(pipeline: Pipeline, place: str) -> None:
+def _last_weeks_incidents(pipeline: Pipeline) -> None:
+    # One source of ids for all: nothing here draws again when an id is taken, as the handlers do.
     deps = replace(pipeline.observe_deps(), clock=ManualClock(NOON - timedelta(days=7)))
-    observation = Observation(SignalKind.VIOLENCE, place, 0.9, "last week")
-    pipeline.documents.commit(observe.plan(observation, place, deps).writes)
+    for place in PLACES:
+        observation = Observation(SignalKind.VIOLENCE, place, 0.9, "last week")
+        pipeline.documents.commit(observe.plan(observation, place, deps).writes)
 
 
 def _check(seed: int, pipeline: Pipeline, world: HostileWorld, asset_ids: list[str], earlier: int) -> None:
