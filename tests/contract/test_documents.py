@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from shared.errors import AlreadyExists, InvalidKey, Retryable, TooLarge, VersionConflict
-from shared.ports import Create, Delete, Document, Documents, Increment, Query, Set, Update, Write
+from shared.ports import Create, Delete, Document, Documents, Increment, Set, Update, Write
 
 
 def stored(documents: Documents, id: str = "a") -> Document:
@@ -217,20 +217,6 @@ class TestAtomicity:
         writes: list[Write] = [Create("things", "a", {"n": 1}), Increment("things", "a", "n", 4)]
         documents.commit([*writes, Update("things", "a", {"m": 2})])
         assert data(documents) == {"n": 5, "m": 2}
-
-    def test_a_query_sees_all_of_a_commit_or_nothing(self, documents: Documents) -> None:
-        documents.commit([Set("things", id, {"n": 0}) for id in "abc"])
-
-        def write() -> None:
-            for number in range(1, 30):
-                documents.commit([Set("things", id, {"n": number}) for id in "abc"])
-
-        with ThreadPoolExecutor(1) as threads:
-            writer = threads.submit(write)
-            while not writer.done():
-                found = documents.query(Query("things")).documents
-                assert len({document.data["n"] for document in found}) == 1
-            writer.result()
 
 
 class TestGetMany:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,25 @@ class TestProcesses:
         assert calls[0] == ()
         assert calls[-1][0].data == {"n": 20}
         watch.close()
+        store.close()
+
+
+class TestWholeCommits:
+    def test_a_query_sees_all_of_a_commit_or_nothing(self, tmp_path: Path) -> None:
+        # Firestore promises this too, but its emulator doesn't keep it: under load a query there saw half a commit.
+        store = SqliteDocuments(tmp_path / "documents.db", [])
+        store.commit([Set("things", id, {"n": 0}) for id in "abc"])
+
+        def write() -> None:
+            for number in range(1, 200):
+                store.commit([Set("things", id, {"n": number}) for id in "abc"])
+
+        with ThreadPoolExecutor(1) as threads:
+            writer = threads.submit(write)
+            while not writer.done():
+                found = store.query(Query("things")).documents
+                assert len({document.data["n"] for document in found}) == 1
+            writer.result()
         store.close()
 
 
