@@ -402,6 +402,9 @@ class Detector(Protocol):
         """Name and version of the model, for the ledger."""
         ...
 
-    def detect(self, stream: BinaryIO) -> DetectionRun:
-        """Scores a whole video, streaming; memory does not grow with its length. Raises `MediaUnusable`."""
+    def detect(self, stream: BinaryIO, *, step: int = 1) -> DetectionRun:
+        """Scores a whole video, streaming; memory does not grow with its length. Raises `MediaUnusable`.
+
+        Looks at every `step`-th frame (1 or more), and of those at no more than the model's sampling rate.
+        """
         ...

@@ -7,6 +7,7 @@ is decoded as far as it goes: `Decoding.damaged` tells. It must not know what th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, cast
 
 import numpy as np
@@ -59,8 +60,10 @@ class Decoding:
         missing = self._declared - self.end > _MISSING_SECONDS
         return self.damaged or missing or (layout is not None and layout.truncated)
 
-    def samples(self, side: int = SIDE) -> Iterator[tuple[float, Gray]]:
+    def samples(self, side: int = SIDE, *, step: int = 1) -> Iterator[tuple[float, Gray]]:
         """(seconds from the beginning, gray `side` x `side` picture) for at most one frame in each 1/15 s.
+
+        Only every `step`-th frame (1 or more, the first included) is looked at.
 
         Frames are chosen by their time stamps, so the times are theirs and rise strictly; slower videos give each
         frame once. Pictures are stretched to the square, not letterboxed, and turned as displayed.
@@ -68,7 +71,7 @@ class Decoding:
         """
         last_tick = -1
         converter = VideoReformatter()
-        for seconds, frame in self.pictures():
+        for seconds, frame in islice(self.pictures(), None, None, step):
             tick = int((seconds + _TOLERANCE_SECONDS) * SAMPLE_HZ)
             if tick > last_tick:
                 last_tick = tick

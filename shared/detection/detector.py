@@ -35,7 +35,7 @@ class WindowDetector:
         """Such as `violence-floor-1`."""
         return f"{self._model.name}-{self._model.version}"
 
-    def detect(self, stream: BinaryIO) -> DetectionRun:
+    def detect(self, stream: BinaryIO, *, step: int = 1) -> DetectionRun:
         """Scores the video in `stream`, which is read from its beginning and stays open.
 
         `duration` is the end of the last picture that was decoded, in seconds. Keeps 2.5 s of 64 x 64 pictures, and the
@@ -45,7 +45,7 @@ class WindowDetector:
         scored: list[ScoredWindow] = []
         with open_video(stream) as video:
             decoding = Decoding(video)
-            for seconds, picture in decoding.samples():
+            for seconds, picture in decoding.samples(step=step):
                 scored.extend(self._score(window) for window in windower.push(seconds, picture))
             scored.extend(self._score(window) for window in windower.finish(decoding.end))
             return DetectionRun(tuple(scored), decoding.end, decoding.truncated)

@@ -35,7 +35,7 @@ class WordDetector:
     def __init__(self) -> None:
         self.calls = 0
 
-    def detect(self, stream: BinaryIO) -> DetectionRun:
+    def detect(self, stream: BinaryIO, *, step: int = 1) -> DetectionRun:
         """One window of two seconds with the word's probability."""
         self.calls += 1
         word = stream.read().decode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import struct
 import sys
 from pathlib import Path
@@ -19,11 +20,11 @@ from shared.errors import MediaUnusable, Retryable
 from tests.unit.detection.videos import Pipe, encode, snow, sound_only, turned
 
 
-def decoded(data: bytes | BinaryIO) -> tuple[list[float], list[np.ndarray], Decoding]:
+def decoded(data: bytes | BinaryIO, *, step: int = 1) -> tuple[list[float], list[np.ndarray], Decoding]:
     stream = io.BytesIO(data) if isinstance(data, bytes) else data
     with open_video(stream) as video:
         decoding = Decoding(video)
-        samples = list(decoding.samples())
+        samples = list(decoding.samples(step=step))
     return [seconds for seconds, _ in samples], [picture for _, picture in samples], decoding
 
 
@@ -43,6 +44,15 @@ def image(kind: str) -> bytes:
 @pytest.fixture(scope="module")
 def plain() -> bytes:
     return encode()
+
+
+def test_a_step_looks_at_every_so_manyth_frame_from_the_first(plain: bytes) -> None:
+    every, _, _ = decoded(plain, step=1)
+    third, _, decoding = decoded(plain, step=6)
+    assert third[0] == every[0] == 0
+    rate = 1 / min(b - a for a, b in itertools.pairwise(third))
+    assert rate == pytest.approx(25 / 6, rel=0.1)
+    assert decoding.end == pytest.approx(decoded(plain)[2].end)
 
 
 @pytest.mark.parametrize(
