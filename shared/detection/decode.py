@@ -1,4 +1,4 @@
-"""Decodes a video as a stream of small gray pictures at 15 Hz, however long, odd or damaged it is.
+"""Decodes a video as a stream of small pictures at a limited rate, however long, odd or damaged it is.
 
 Only the pictures that are used are converted; nothing is kept. Damaged packets are skipped and a file that breaks off
 is decoded as far as it goes: `Decoding.damaged` tells. It must not know what the pictures are for.
@@ -18,15 +18,14 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from shared.detection.scoring import Picture, PictureFormat
 from shared.detection.video import Video, check_duration, check_picture
 from shared.errors import MediaUnusable
 
 Gray = NDArray[np.uint8]
 """A gray picture, (height, width), 0-255."""
 
-SAMPLE_HZ = 15
-SIDE = 64
-
+_PIXELS = {1: "gray", 3: "rgb24"}
 # Time stamps in milliseconds (Matroska) put every other 15 Hz frame just before its tick.
 _TOLERANCE_SECONDS = 0.005
 # A missing half of a file gives one error for each of its packets; after so many in a row nothing more will come.
@@ -60,22 +59,22 @@ class Decoding:
         missing = self._declared - self.end > _MISSING_SECONDS
         return self.damaged or missing or (layout is not None and layout.truncated)
 
-    def samples(self, side: int = SIDE, *, step: int = 1) -> Iterator[tuple[float, Gray]]:
-        """(seconds from the beginning, gray `side` x `side` picture) for at most one frame in each 1/15 s.
+    def samples(self, wanted: PictureFormat, *, step: int = 1) -> Iterator[tuple[float, Picture]]:
+        """(seconds from the beginning, picture as `wanted`) for at most one frame in each 1/hz s.
 
         Only every `step`-th frame (1 or more, the first included) is looked at.
 
         Frames are chosen by their time stamps, so the times are theirs and rise strictly; slower videos give each
-        frame once. Pictures are stretched to the square, not letterboxed, and turned as displayed.
+        frame once. Pictures are stretched to the format, not letterboxed, and turned as displayed.
         Raises `MediaUnusable` as `pictures`.
         """
         last_tick = -1
         converter = VideoReformatter()
         for seconds, frame in islice(self.pictures(), None, None, step):
-            tick = int((seconds + _TOLERANCE_SECONDS) * SAMPLE_HZ)
+            tick = int((seconds + _TOLERANCE_SECONDS) * wanted.hz)
             if tick > last_tick:
                 last_tick = tick
-                yield seconds, to_gray(frame, side, converter)
+                yield seconds, to_picture(frame, wanted, converter)
 
     def pictures(self) -> Iterator[tuple[float, VideoFrame]]:
         """(seconds from the beginning, frame) for every frame that decodes, in the order of display.
@@ -143,8 +142,18 @@ class Decoding:
 
 
 def to_gray(frame: VideoFrame, side: int, converter: VideoReformatter) -> Gray:
-    """`frame` as (side, side) uint8, averaged over areas and turned as displayed. `converter` is worth keeping."""
-    small = converter.reformat(frame, side, side, "gray", interpolation=Interpolation.AREA)
-    gray = cast("Gray", cast("Any", small).to_ndarray())
+    """`frame` as a gray square, as `to_picture`."""
+    return to_picture(frame, PictureFormat(side, side, channels=1, hz=0), converter)
+
+
+def to_picture(frame: VideoFrame, wanted: PictureFormat, converter: VideoReformatter) -> Picture:
+    """`frame` in the wanted size and channels, averaged over areas and turned as displayed.
+
+    `converter` is worth keeping.
+    """
     quarter_turns = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(gray, quarter_turns)) if quarter_turns else gray
+    lying = quarter_turns % 2 == 1
+    width, height = (wanted.height, wanted.width) if lying else (wanted.width, wanted.height)
+    small = converter.reformat(frame, width, height, _PIXELS[wanted.channels], interpolation=Interpolation.AREA)
+    picture = cast("Picture", cast("Any", small).to_ndarray())
+    return np.ascontiguousarray(np.rot90(picture, quarter_turns)) if quarter_turns else picture

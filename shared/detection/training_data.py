@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.detection.decode import SAMPLE_HZ, SIDE, Decoding, Gray
+from shared.detection.decode import Decoding, Gray
 from shared.detection.features import window_features
+from shared.detection.linear import SAMPLE_HZ, SIDE
+from shared.detection.scoring import PictureFormat
 from shared.detection.video import open_video
 from shared.detection.windows import Windower
 
@@ -25,6 +27,7 @@ VIEWS = 4
 
 # Decoded larger than the detector sees it, so that a cropped copy isn't a blurred one.
 _DECODED_SIDE = 96
+_DECODED = PictureFormat(_DECODED_SIDE, _DECODED_SIDE, channels=1, hz=SAMPLE_HZ)
 # A long calm recording may not outweigh the others, nor does it need varied copies.
 _MAX_WINDOWS = 12
 _LONG_SECONDS = 60.0
@@ -66,7 +69,7 @@ def _calm_group(path: Path) -> str:
 def _load(path: Path, label: int, group: str, calm: bool, rng: np.random.Generator) -> Clip:
     with path.open("rb") as stream, open_video(stream) as video:
         decoding = Decoding(video)
-        samples = list(decoding.samples(_DECODED_SIDE))
+        samples = list(decoding.samples(_DECODED))
     times = np.array([seconds for seconds, _ in samples])
     large = [picture for _, picture in samples]
     own = _table(times, [_resize(picture) for picture in large], decoding.end)
@@ -85,12 +88,12 @@ def _windows(
     times: NDArray[np.float64], pictures: list[Gray], end: float
 ) -> Iterator[tuple[tuple[float, ...], tuple[Gray, ...]]]:
     """The windows the detector would cut."""
-    windower = Windower()
+    windower: Windower[Gray] = Windower()
     for seconds, picture in zip(times, pictures, strict=True):
         for window in windower.push(float(seconds), picture):
-            yield window.times, window.pictures
+            yield window.times, window.values
     for window in windower.finish(end):
-        yield window.times, window.pictures
+        yield window.times, window.values
 
 
 def _vary(times: NDArray[np.float64], large: list[Gray], end: float, rng: np.random.Generator) -> Table:

@@ -12,8 +12,8 @@ from shared.detection.windows import HOP_SECONDS, WINDOW_SECONDS, Window, Window
 PICTURE = np.zeros((64, 64), np.uint8)
 
 
-def cut(times: list[float], end: float) -> list[Window]:
-    windower = Windower()
+def cut(times: list[float], end: float) -> list[Window[np.ndarray]]:
+    windower: Windower[np.ndarray] = Windower()
     windows = [window for seconds in times for window in windower.push(seconds, PICTURE)]
     return windows + list(windower.finish(end))
 
@@ -64,7 +64,7 @@ def test_whatever_the_times_every_sample_is_in_some_window_and_order_holds(steps
 
 
 def test_what_is_kept_does_not_grow() -> None:
-    windower = Windower()
+    windower: Windower[np.ndarray] = Windower()
     for seconds in steady(300):
         list(windower.push(seconds, PICTURE))
     assert len(windower._samples) <= 15 * (WINDOW_SECONDS + 2 * HOP_SECONDS)

@@ -15,16 +15,19 @@ import pytest
 from PIL import Image
 
 from shared.detection.decode import Decoding
+from shared.detection.scoring import PictureFormat
 from shared.detection.video import open_video
 from shared.errors import MediaUnusable, Retryable
 from tests.unit.detection.videos import Pipe, encode, snow, sound_only, turned
+
+FORMAT = PictureFormat(64, 64, channels=1, hz=15)
 
 
 def decoded(data: bytes | BinaryIO, *, step: int = 1) -> tuple[list[float], list[np.ndarray], Decoding]:
     stream = io.BytesIO(data) if isinstance(data, bytes) else data
     with open_video(stream) as video:
         decoding = Decoding(video)
-        samples = list(decoding.samples(step=step))
+        samples = list(decoding.samples(FORMAT, step=step))
     return [seconds for seconds, _ in samples], [picture for _, picture in samples], decoding
 
 
