@@ -87,6 +87,7 @@ class Home:
     def __init__(self, data: Path, config: EmbeddedSettings, base_url: str) -> None:
         self.config = config
         self.base_url = base_url
+        self.detector = load_detector(config.model_path)
         self._declared = topology.load()
         self._closing = ExitStack()
         data.mkdir(parents=True, exist_ok=True)
@@ -103,7 +104,6 @@ class Home:
             data / "queue.sqlite3", self._declared.topics, queue_subscriptions(self._declared), self._clock
         )
         self._closing.callback(self.queue.close)
-        self.detector = load_detector(topology.ROOT / config.model_path)
         self._observe = observe.Deps(self.documents, self._clock, TimeOrderedIds(self._clock), config.policy())
         self._stopping = threading.Event()
 

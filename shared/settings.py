@@ -21,8 +21,10 @@ T = TypeVar("T")
 MAX_LEASE_SECONDS = 120.0
 """Pub/Sub gives up after about 150 s (five deliveries, 10 s minimum backoff): a dead worker must be replaced before."""
 
-BUNDLED_MODEL = Path("models/violence-floor-1.json")
-"""Relative to the root of the repository or of a function's bundle."""
+ROOT = Path(__file__).resolve().parent.parent
+"""The root of the repository or of a function's bundle; a relative MODEL_PATH begins there."""
+
+BUNDLED_MODEL = ROOT / "models" / "violence-floor-1.json"
 
 
 def _text(raw: str) -> str:
@@ -50,6 +52,13 @@ def _lease(raw: str) -> float:
     if value > MAX_LEASE_SECONDS:
         raise ValueError(f"is more than {MAX_LEASE_SECONDS:.0f} seconds")
     return value
+
+
+def _file(raw: str) -> Path:
+    path = ROOT / raw.strip()
+    if not path.is_file():
+        raise ValueError(f"is no file: {path}")
+    return path
 
 
 def _optional_seconds(value: float | None) -> timedelta | None:
@@ -90,9 +99,9 @@ class MediaSettings(StageSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class DetectSettings(MediaSettings):
-    """`model_path` is relative to the bundle."""
+    """`model_path`: the bundled model's, or a user's own with its sidecar beside it."""
 
-    model_path: Path = variable("MODEL_PATH", Path, default=BUNDLED_MODEL)
+    model_path: Path = variable("MODEL_PATH", _file, default=BUNDLED_MODEL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +162,7 @@ class EmbeddedSettings(IncidentSettings):
     allowed_origins: tuple[str, ...] = variable("ALLOWED_ORIGINS", _origins, default=())
     log_level: str = variable("LOG_LEVEL", _level, default="INFO")
     lease_seconds: float = variable("STAGE_LEASE_SECONDS", _lease, default=30.0)
-    model_path: Path = variable("MODEL_PATH", Path, default=BUNDLED_MODEL)
+    model_path: Path = variable("MODEL_PATH", _file, default=BUNDLED_MODEL)
 
 
 def variables(settings: type) -> dict[str, bool]:

@@ -17,14 +17,15 @@ from shared.repositories import components
 
 config = settings.load(settings.DetectSettings)
 logs.configure(config.log_level, project=config.project)
+detector = load_detector(config.model_path)  # at the start: a model that can't be used fails its deployment
 
 
 @cache
 def composed() -> entry.EventFunction[MediaUploaded, detect.Deps]:
     """The stage on Google Cloud, made at the first event."""
     clock, store = SystemClock(), documents.connect(config.project, config.database)
-    deps = detect.Deps(store, blobs.connect(config.media_bucket), load_detector(config.model_path))
-    components.report(store, "model", deps.detector.version, clock.now())
+    deps = detect.Deps(store, blobs.connect(config.media_bucket), detector)
+    components.report(store, "model", detector.version, clock.now())
     runner = StageRunner(store, bus.connect(config.project), clock, timedelta(seconds=config.lease_seconds))
     return entry.EventFunction(detect.consumer, deps, runner)
 

@@ -39,6 +39,16 @@ class TestSettings:
         with pytest.raises(SettingsError, match=r"malformed: (?=.*STAGE_LEASE_SECONDS)(?=.*INCIDENT_WINDOW_SECONDS)"):
             settings.load(settings.CorrelateSettings, environment)
 
+    def test_a_model_that_is_not_there_is_told_with_everything_else(self) -> None:
+        with pytest.raises(
+            SettingsError, match=r"malformed: LOG_LEVEL \(.*\), MODEL_PATH \(is no file: .*/absent.keras\)"
+        ):
+            settings.load(settings.EmbeddedSettings, {"LOG_LEVEL": "loud", "MODEL_PATH": "absent.keras"})
+
+    def test_a_relative_model_path_begins_at_the_root(self) -> None:
+        loaded = settings.load(settings.EmbeddedSettings, {"MODEL_PATH": "README.md"})
+        assert loaded.model_path == settings.ROOT / "README.md"
+
     def test_defaults_are_those_of_the_specification(self) -> None:
         loaded = settings.load(settings.EmbeddedSettings, {})
         assert loaded.window_seconds == 300
