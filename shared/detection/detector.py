@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from shared.detection.decode import Decoding
+from shared.detection.keras_file import read_keras
 from shared.detection.linear import read_feature_model
+from shared.detection.litert_file import read_litert
+from shared.detection.own_model import load_own_model
 from shared.detection.scoring import Model
 from shared.detection.video import open_video
 from shared.errors import SettingsError
@@ -19,6 +22,8 @@ from shared.ports import DetectionRun, ScoredWindow
 
 READERS: Mapping[str, Callable[[Path], Model]] = {
     ".json": read_feature_model,
+    ".tflite": lambda path: load_own_model(path, read_litert),
+    ".keras": lambda path: load_own_model(path, read_keras),
 }
 """What reads a model file, by its ending."""
 
@@ -64,7 +69,7 @@ def load_detector(path: Path, *, setting: str = "MODEL_PATH") -> WindowDetector:
     reader = READERS.get(path.suffix.lower())
     try:
         if reader is None:
-            raise SettingsError(f"The model {path.name} can't be used: it must be a .json file.")
+            raise SettingsError(f"The model {path.name} can't be used: it must be a .tflite or a .keras file.")
         return WindowDetector(reader(path))
     except SettingsError as error:
         raise SettingsError(f"{setting}: {error}") from error

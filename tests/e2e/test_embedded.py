@@ -179,6 +179,22 @@ def test_analyze_heeds_the_sensitivity(fight: Path, capsys: pytest.CaptureFixtur
         command_line.main(["analyze", "--sensitivity", "nan", str(fight)])
 
 
+@pytest.mark.parametrize("command", ["analyze", "serve"])
+def test_a_model_without_its_sidecar_stops_the_start_and_the_variable_is_named(
+    command: str, fight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "best.tflite").write_bytes(b"weights")
+    monkeypatch.setenv("MODEL_PATH", str(tmp_path / "best.tflite"))
+    data = tmp_path / "data"
+    arguments = {"analyze": [str(fight)], "serve": ["--port", str(free_port()), "--data", str(data)]}[command]
+    assert command_line.main([command, *arguments]) == 2
+    assert capsys.readouterr().err == (
+        "sightline: MODEL_PATH: The model best.tflite can't be used: it is no TensorFlow Lite file; "
+        'best.tflite.json: it is missing; "Your own model" in README.md shows one.\n'
+    )
+    assert not data.exists()
+
+
 def test_the_demo_succeeds_with_a_drawing_and_with_a_calm_clip_and_fails_without_a_video(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

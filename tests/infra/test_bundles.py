@@ -92,3 +92,31 @@ def test_a_missing_setting_stops_the_function_and_names_everything_that_is_missi
     )
     assert done.returncode != 0
     assert "missing: GOOGLE_CLOUD_PROJECT, SIGHTLINE_API_TOKEN, MEDIA_BUCKET" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("absent.tflite", None, "malformed: MODEL_PATH (is no file: "),
+        ("best.h5", "", "MODEL_PATH: The model best.h5 can't be used: it must be a .tflite or a .keras file."),
+        ("best.json", "{}", "MODEL_PATH: The model best.json can't be used: "),
+        ("best.tflite", "", 'best.tflite.json: it is missing; "Your own model" in README.md shows one.'),
+    ],
+)
+def test_a_model_that_cannot_be_used_stops_the_function_and_the_variable_is_named(
+    name: str, content: str | None, says: str, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(built("detect", tmp_path)) as archive:
+        archive.extractall(tmp_path / "unzipped")
+    if content is not None:
+        (tmp_path / "unzipped" / name).write_text(content)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", LOADED],
+        cwd=tmp_path / "unzipped",
+        env={**ENVIRONMENT, "MODEL_PATH": name, "PATH": os.environ["PATH"]},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0
+    assert says in done.stderr
