@@ -1,6 +1,6 @@
 """`python -m shared.detection.convert MODEL.keras --out DIR`: to the `.tflite` file that LiteRT runs.
 
-Writes the model and its sidecar, unchanged, once both models gave the same probabilities for the same pictures. For
+Writes the model and its sidecar, unchanged, once both models gave the same numbers for the same pictures. For
 developers' machines: it needs TensorFlow, and nothing at run time imports it.
 """
 
@@ -23,7 +23,7 @@ from shared.detection.own_model import OwnModel, load_own_model, sidecar_path
 from shared.errors import SettingsError
 
 MAX_DIFFERENCE = 1e-3
-"""Between the probabilities that the two give for one input; rounding in another order makes some 1e-6."""
+"""Between an output of the two for one input, as a part of the largest (or of 1); rounding alone makes some 1e-6."""
 
 _TRIES = 8
 _SEED = 1
@@ -40,12 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         print(error, file=sys.stderr)  # noqa: T201  # the command's output
         return 2
-    print(f"{target} (its probabilities differ by at most {difference:.1g})")  # noqa: T201  # the command's output
+    print(f"{target} (its outputs differ by at most {difference:.1g})")  # noqa: T201  # the command's output
     return 0
 
 
 def convert(path: Path, folder: Path) -> tuple[Path, float]:
-    """(the written `.tflite`, the largest difference seen between the probabilities of the two models).
+    """(the written `.tflite`, the largest difference seen between the outputs of the two models).
 
     Raises `SettingsError` for an unusable model or sidecar, and for a model that TensorFlow Lite can't express or
     gets wrong; then nothing is written.
@@ -56,7 +56,7 @@ def convert(path: Path, folder: Path) -> tuple[Path, float]:
     converted = OwnModel(original.sidecar, LiteRtNetwork(content))
     difference = largest_difference(original, converted)
     if difference > MAX_DIFFERENCE:
-        raise SettingsError(f"The converted {path.name} differs: by {difference:.2g} in a probability.")
+        raise SettingsError(f"The converted {path.name} differs: by {difference:.2g} in an output.")
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{path.stem}.tflite"
     target.write_bytes(content)
@@ -65,12 +65,16 @@ def convert(path: Path, folder: Path) -> tuple[Path, float]:
 
 
 def largest_difference(one: OwnModel, other: OwnModel) -> float:
-    """Between the probabilities that two models of the same sidecar give for noise, from dark to bright."""
+    """Between the outputs of two models of the same sidecar for noise, from dark to bright; see `MAX_DIFFERENCE`.
+
+    Not between probabilities: where they are 0 or 1 for any noise, they would hide what differs.
+    """
     sidecar, random = one.sidecar, np.random.default_rng(_SEED)
     shape = (sidecar.frames, sidecar.height, sidecar.width, *(() if sidecar.color == "gray" else (3,)))
     brightest = np.linspace(2, 256, _TRIES).astype(int)
     clips = [list(random.integers(0, limit, shape, np.uint8, endpoint=False)) for limit in brightest]
-    return float(np.abs(np.subtract(one.probabilities(clips), other.probabilities(clips))).max())
+    expected = one.outputs(clips)
+    return float(np.abs(expected - other.outputs(clips)).max() / max(1.0, np.abs(expected).max()))
 
 
 def _to_tflite(model: Any, path: Path, row: tuple[int, ...]) -> bytes:

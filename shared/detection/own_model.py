@@ -68,10 +68,14 @@ class OwnModel:
 
         Raises `MediaUnusable` (`not_scored`) where the network gives no number.
         """
-        scores = alarming(self._network.run(to_rows(clips, self.sidecar)), self.sidecar)
+        scores = alarming(self.outputs(clips), self.sidecar)
         if not np.isfinite(scores).all():
             raise MediaUnusable("not_scored", "The model gives no probability for a part of the video.")
         return [float(score) for score in np.clip(scores, 0, 1)]
+
+    def outputs(self, clips: Sequence[Sequence[Picture]]) -> Values:
+        """(clips, outputs): the network's own numbers for at least one clip."""
+        return self._network.run(to_rows(clips, self.sidecar))
 
     def _try(self) -> None:
         """Scores a black and a white clip, which any model must survive."""
@@ -79,7 +83,7 @@ class OwnModel:
         pictures = [np.full((sidecar.height, sidecar.width, 3), level, np.uint8) for level in (0, 255)]
         if sidecar.color == "gray":
             pictures = [picture[..., 0] for picture in pictures]
-        outputs = self._network.run(to_rows([[picture] * sidecar.frames for picture in pictures], sidecar))
+        outputs = self.outputs([[picture] * sidecar.frames for picture in pictures])
         if outputs.shape[1] not in {len(sidecar.classes), 1} or (outputs.shape[1] == 1 and len(sidecar.classes) > 2):
             raise SettingsError(
                 f"classes has {len(sidecar.classes)} names, but the model has {outputs.shape[1]} outputs"

@@ -277,7 +277,7 @@ def test_a_keras_file_and_its_conversion_agree(
     original = shelf.keras(models[kind](), FRAME if kind in {"frame", "four at a time"} else CLIP)
     assert convert.main([str(original), "--out", str(tmp_path / "out")]) == 0
     converted = tmp_path / "out" / "model.tflite"
-    assert capsys.readouterr().out.startswith(f"{converted} (its probabilities differ by at most ")
+    assert capsys.readouterr().out.startswith(f"{converted} (its outputs differ by at most ")
     one, other = (detected(load_detector(path), video) for path in (original, converted))
     assert spans(one) == spans(other)
     assert scores(one) == pytest.approx(scores(other), abs=1e-5)
