@@ -31,11 +31,12 @@ from shared.detection.contact_sheet import TileSheets
 from shared.detection.detector import load_detector
 from shared.detection.probe import StreamProbe
 from shared.errors import SightlineError
-from shared.handlers import correlate, detect, ingest, observe, scoring, signals, uploads
+from shared.handlers import correlate, detect, direct, ingest, observe, scoring, signals, uploads
 from shared.ids import TimeOrderedIds
 from shared.ports import Delivery
 from shared.settings import EmbeddedSettings
 from shared.web import analysis, beacons, incidents, service, timeline
+from shared.web import direct as direct_routes
 from shared.web import signals as signal_routes
 from shared.web import uploads as upload_routes
 
@@ -146,11 +147,13 @@ class Home:
     def routers(self) -> list[APIRouter]:
         """The HTTP interface of all functions together."""
         upload_deps = uploads.Deps(self.documents, self.media, self._clock)
+        direct_deps = direct.Deps(self.documents, StreamProbe(), self._scoring, self._clock)
         signal_deps = signals.Deps(self._observe, self.queue)
         return [
             upload_routes.router(lambda: upload_deps),
             signal_routes.router(lambda: signal_deps),
             beacons.router(lambda: self.documents),
+            direct_routes.router(lambda: direct_deps),
             analysis.router(lambda: self.documents),
             timeline.router(lambda: self.documents, lambda: self.media),
             incidents.router(lambda: self.documents),

@@ -15,7 +15,7 @@ from shared.domain.assets import Asset, object_name_of
 from shared.domain.incidents import IncidentPolicy
 from shared.domain.stages import Stage, StageRecord
 from shared.errors import MediaUnusable
-from shared.handlers import correlate, detect, ingest, observe, scoring
+from shared.handlers import correlate, detect, direct, ingest, observe, scoring
 from shared.ids import TimeOrderedIds, new_uuid
 from shared.ports import Bus, Delivery, DetectionRun, Documents, MediaFacts, Moment, OutgoingMessage, ScoredWindow
 from shared.repositories import assets
@@ -107,6 +107,10 @@ class Pipeline:
     def scoring_deps(self) -> scoring.Deps:
         """What detection needs."""
         return scoring.Deps(self.media, self.detector, self.sheets)
+
+    def direct_deps(self) -> direct.Deps:
+        """What a direct analysis needs."""
+        return direct.Deps(self.documents, WordProbe(), self.scoring_deps(), self.clock)
 
     def handlers(self) -> dict[str, Callable[[Delivery], None]]:
         """What handles each stage's deliveries."""
