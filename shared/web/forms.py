@@ -26,8 +26,8 @@ class FileForm:
     """One form, from its first byte to its last.
 
     `file_names`: what the file's field may be called. `parsers`: the other fields and how their text is read; what they
-    raise goes through. Fields of other names are read over. All methods but `__init__` and `feed` are for the time
-    after `finish`.
+    raise goes through. Fields of other names are read over. `values` and `filename` are complete after `finish`; the
+    methods `on_...` are for the parser only.
     """
 
     def __init__(
