@@ -44,10 +44,14 @@ class DeliveryPolicy(_Strict):
 
 
 class Role(_Strict):
-    """An IAM role on one resource: `project`, `bucket/…`, `topic/…` or `account/…`."""
+    """An IAM role on one resource: `project`, `bucket/…`, `topic/…` or `account/…`.
+
+    `prefix`: of a bucket, only the objects whose names start with it (an IAM condition).
+    """
 
     role: str
     resource: str
+    prefix: str | None = None
 
 
 class Function(_Strict):

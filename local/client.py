@@ -67,6 +67,22 @@ class SightlineClient:
         """Everything known of an upload."""
         return self._json(self._http.get(f"/analysis/{asset_id}"))
 
+    def analyse(self, path: Path, **fields: str) -> dict[str, Any]:
+        """Sends a file to be analysed at once; `fields` are those of POST /analysis."""
+        with path.open("rb") as file:
+            sent = self._http.post("/analysis", files={"video": (path.name, file)}, data=fields, timeout=300.0)
+        return self._json(sent)
+
+    def timeline(self, asset_id: str) -> dict[str, Any]:
+        """The probabilities over time."""
+        return self._json(self._http.get(f"/analysis/{asset_id}/timeline"))
+
+    def contact_sheet(self, asset_id: str) -> bytes:
+        """The page of pictures, a JPEG."""
+        sheet = self._http.get(f"/analysis/{asset_id}/contact-sheet")
+        sheet.raise_for_status()
+        return sheet.content
+
     def incident(self, incident_id: str) -> dict[str, Any]:
         """One incident with its signals."""
         return self._json(self._http.get(f"/incidents/{incident_id}"))

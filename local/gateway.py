@@ -20,7 +20,7 @@ HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrad
 
 def gateway(declared: Topology, origins: Mapping[str, str]) -> Starlette:
     """An application that passes requests on. `origins`: each HTTP function's own origin."""
-    client = httpx.AsyncClient(timeout=60.0)
+    client = httpx.AsyncClient(timeout=300.0)  # as long as the slowest function may take
 
     async def forward(request: Request) -> Response:
         asked = request.headers.get("access-control-request-method", request.method)

@@ -27,14 +27,16 @@ from shared.adapters.embedded.queue import QueueSubscription, SqliteQueue
 from shared.adapters.embedded.queue_workers import QueueWorkers
 from shared.adapters.system_clock import SystemClock
 from shared.delivery import StageRunner, publish_pending, receive
+from shared.detection.contact_sheet import TileSheets
 from shared.detection.detector import load_detector
 from shared.detection.probe import StreamProbe
 from shared.errors import SightlineError
-from shared.handlers import correlate, detect, ingest, observe, signals, uploads
+from shared.handlers import correlate, detect, direct, ingest, observe, scoring, signals, uploads
 from shared.ids import TimeOrderedIds
 from shared.ports import Delivery
 from shared.settings import EmbeddedSettings
-from shared.web import analysis, beacons, incidents, service
+from shared.web import analysis, beacons, incidents, service, timeline
+from shared.web import direct as direct_routes
 from shared.web import signals as signal_routes
 from shared.web import uploads as upload_routes
 
@@ -104,6 +106,7 @@ class Home:
             data / "queue.sqlite3", self._declared.topics, queue_subscriptions(self._declared), self._clock
         )
         self._closing.callback(self.queue.close)
+        self._scoring = scoring.Deps(self.media, self.detector, TileSheets())
         self._observe = observe.Deps(self.documents, self._clock, TimeOrderedIds(self._clock), config.policy())
         self._stopping = threading.Event()
 
@@ -135,7 +138,7 @@ class Home:
                 ingest.Deps(self.documents, self.media, StreamProbe(), self._clock),
                 runner,
             ),
-            "detect": partial(receive, detect.consumer, detect.Deps(self.documents, self.media, self.detector), runner),
+            "detect": partial(receive, detect.consumer, self._scoring, runner),
             "correlate": partial(receive, correlate.consumer, correlate.Deps(self._observe), runner),
         }
         declared = self._declared.event_functions()
@@ -144,12 +147,15 @@ class Home:
     def routers(self) -> list[APIRouter]:
         """The HTTP interface of all functions together."""
         upload_deps = uploads.Deps(self.documents, self.media, self._clock)
+        direct_deps = direct.Deps(self.documents, StreamProbe(), self._scoring, self._clock)
         signal_deps = signals.Deps(self._observe, self.queue)
         return [
             upload_routes.router(lambda: upload_deps),
             signal_routes.router(lambda: signal_deps),
             beacons.router(lambda: self.documents),
+            direct_routes.router(lambda: direct_deps),
             analysis.router(lambda: self.documents),
+            timeline.router(lambda: self.documents, lambda: self.media),
             incidents.router(lambda: self.documents),
             service.router(self._service_deps),
         ]

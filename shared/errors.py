@@ -6,6 +6,7 @@ SightlineError
 │   ├── Malformed            a message or envelope that cannot be read
 │   ├── MediaUnusable        a file that is no video, or one that cannot be analysed
 │   ├── NotFound             an id that nothing has
+│   ├── NotReady             what is asked for does not exist yet, or never will because its analysis failed
 │   ├── NotAuthenticated     no credential, or a wrong one
 │   ├── InvalidKey           a document id or blob name that no home can store
 │   └── TooLarge             a document, body or file over its limit
@@ -54,6 +55,12 @@ class NotFound(Permanent):
     """Nothing has this id."""
 
     status = 404
+
+
+class NotReady(Permanent):
+    """The thing has this id, but not what is asked of it: its analysis has not ended, or it failed."""
+
+    status = 409
 
 
 class NotAuthenticated(Permanent):

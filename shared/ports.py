@@ -408,3 +408,23 @@ class Detector(Protocol):
         Looks at every `step`-th frame (1 or more), and of those at no more than the model's sampling rate.
         """
         ...
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A point in a video, in `seconds` from its beginning, and what to write below its picture."""
+
+    seconds: float
+    label: str
+
+
+class ContactSheets(Protocol):
+    """A page of pictures, for people who would rather look."""
+
+    def draw(self, stream: BinaryIO, moments: Sequence[Moment]) -> bytes:
+        """A JPEG with the picture at each of `moments` (at least one, in order of time) of a seekable video.
+
+        A moment whose picture can't be decoded gets a tile that says so. Memory does not grow with the video. Raises
+        `MediaUnusable` when the file can't even be opened, and what the stream raises.
+        """
+        ...

@@ -143,6 +143,14 @@ class UploadSettings(WebSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AnalysisSettings(WebSettings):
+    """The function that analyses a file while the client waits. `model_path` as in `DetectSettings`."""
+
+    media_bucket: str = variable("MEDIA_BUCKET")
+    model_path: Path = variable("MODEL_PATH", _file, default=BUNDLED_MODEL)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SignalSettings(WebSettings, IncidentSettings):
     """The function that devices report to."""
 

@@ -10,8 +10,9 @@ from shared import entry, logs, settings
 from shared.adapters.google import blobs, bus, documents
 from shared.adapters.system_clock import SystemClock
 from shared.delivery import StageRunner
+from shared.detection.contact_sheet import TileSheets
 from shared.detection.detector import load_detector
-from shared.handlers import detect
+from shared.handlers import detect, scoring
 from shared.messages import MediaUploaded
 from shared.repositories import components
 
@@ -21,10 +22,10 @@ detector = load_detector(config.model_path)  # at the start: a model that can't 
 
 
 @cache
-def composed() -> entry.EventFunction[MediaUploaded, detect.Deps]:
+def composed() -> entry.EventFunction[MediaUploaded, scoring.Deps]:
     """The stage on Google Cloud, made at the first event."""
     clock, store = SystemClock(), documents.connect(config.project, config.database)
-    deps = detect.Deps(store, blobs.connect(config.media_bucket), detector)
+    deps = scoring.Deps(blobs.connect(config.media_bucket), detector, TileSheets())
     components.report(store, "model", detector.version, clock.now())
     runner = StageRunner(store, bus.connect(config.project), clock, timedelta(seconds=config.lease_seconds))
     return entry.EventFunction(detect.consumer, deps, runner)

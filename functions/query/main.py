@@ -10,26 +10,27 @@ from shared import logs, settings
 from shared.adapters.google import blobs, documents, health
 from shared.adapters.system_clock import SystemClock
 from shared.repositories import components
-from shared.web import analysis, incidents, service
+from shared.web import analysis, incidents, service, timeline
 from shared.web import app as web
 
 config = settings.load(settings.QuerySettings)
 logs.configure(config.log_level, project=config.project)
+media = cache(lambda: blobs.connect(config.media_bucket))
+store = cache(lambda: documents.connect(config.project, config.database))
 
 
 @cache
 def deps() -> service.Deps:
     """The store and the health checks on Google Cloud, made at the first request."""
-    store, media = documents.connect(config.project, config.database), blobs.connect(config.media_bucket)
     checks: dict[str, service.Check] = {
-        "blobs": lambda: media.stat("media/health"),
+        "blobs": lambda: media().stat("media/health"),
         "bus": health.TopicCheck(config.project, "media-uploaded").see,
-        "model": lambda: components.state_of(store, "model"),
+        "model": lambda: components.state_of(store(), "model"),
     }
-    return service.Deps(store, SystemClock(), checks, auth_enabled=True)
+    return service.Deps(store(), SystemClock(), checks, auth_enabled=True)
 
 
-routers = [*(module.router(lambda: deps().documents) for module in (analysis, incidents)), service.router(deps)]
+routers = [analysis.router(store), timeline.router(store, media), incidents.router(store), service.router(deps)]
 application = web.create_app(routers, token=config.api_token, allowed_origins=config.allowed_origins)
 
 

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from shared.domain.detections import Segment
+from shared.domain.detections import DEFAULT_SENSITIVITY, Segment
 from shared.domain.stages import Stage, StageRecord
 from shared.errors import MediaUnusable
 from shared.ports import MediaFacts
 
 MEDIA_PREFIX = "media/"
+DIRECT_PREFIX = "direct/"
+"""Of files that were sent to be analysed at once: beside `media/`, so that their arrival starts no pipeline."""
+
 MAX_UPLOAD_BYTES = 5 << 30
 """5 GB (SPEC §2), as the binary gigabytes the signed length range names: 5368709120."""
 
@@ -39,13 +42,14 @@ DEFAULT_CONTENT_TYPE = "video/mp4"
 
 @dataclass(frozen=True)
 class Detection:
-    """What the detector found: the segments at the default sensitivity and the highest window of all."""
+    """What the detector found: the segments at `sensitivity` and the highest window of all."""
 
     segments: tuple[Segment, ...]
     peak_probability: float
     duration: float
     truncated: bool
     model: str
+    sensitivity: float = DEFAULT_SENSITIVITY
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,11 @@ class Asset:
 def object_name_of(asset_id: str) -> str:
     """The name of the object an upload URL is made for. No part of it comes from a client."""
     return f"{MEDIA_PREFIX}{asset_id}"
+
+
+def direct_name_of(asset_id: str) -> str:
+    """The name of the object that holds a directly analysed file. No part of it comes from a client."""
+    return f"{DIRECT_PREFIX}{asset_id}"
 
 
 def issued_asset_id(object_name: str) -> str | None:

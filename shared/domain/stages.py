@@ -53,7 +53,10 @@ ENDED = frozenset({StageState.DONE, StageState.FAILED, StageState.SKIPPED})
 
 @dataclass(frozen=True)
 class StageRecord:
-    """One line of the ledger. `error_*` also tell why a pending stage is tried again. `cost_usd` is an estimate."""
+    """One line of the ledger. `cost_usd` is an estimate.
+
+    `error_*` also tell why a pending stage is tried again, and why a skipped one was.
+    """
 
     state: StageState = StageState.PENDING
     attempts: int = 0

@@ -25,6 +25,13 @@ def creation(asset: Asset) -> Create:
     return Create(COLLECTION, asset.id, data)
 
 
+def finished_creation(asset: Asset) -> Create:
+    """The write that stores a new asset with a ledger that is already complete."""
+    data = to_data(asset)
+    records: dict[str, Any] = data.pop("stages")
+    return Create(COLLECTION, asset.id, {**data, **{_field(Stage(name)): record for name, record in records.items()}})
+
+
 def stage_update(asset_id: str, stage: Stage, record: StageRecord) -> Update:
     """The write that replaces one stage's record."""
     return Update(COLLECTION, asset_id, {_field(stage): to_data(record)})

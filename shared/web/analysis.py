@@ -108,7 +108,7 @@ def _status_reply(asset: Asset) -> StatusReply:
         progress=progress(asset.stages),
         stages=_stages(asset),
         result=analysis_of(asset) if state is AssetState.DONE else None,
-        error=_first_error(asset) if state is AssetState.FAILED else None,
+        error=first_error(asset) if state is AssetState.FAILED else None,
     )
 
 
@@ -117,14 +117,15 @@ def analysis_of(asset: Asset) -> AnalysisData:
     if asset.detection is not None:
         found = asset.detection
         return analysis_data(found.segments, found.duration, truncated=found.truncated)
-    failed = _first_error(asset)
+    failed = first_error(asset)
     data = analysis_data((), asset.facts.duration if asset.facts else 0.0)
     data["summary"] = f"The analysis failed. {failed}" if failed else "The analysis has not ended yet."
     data["overallRisk"] = "unknown"
     return data
 
 
-def _first_error(asset: Asset) -> str | None:
+def first_error(asset: Asset) -> str | None:
+    """The sentence of the first stage that failed, or None."""
     for stage in Stage:
         record = assets.stage_record(asset, stage)
         if record.state is StageState.FAILED:

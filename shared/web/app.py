@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 VERSION = "0.1.0"
 SERVICE = "Sightline"
 MAX_BODY_BYTES = 1 << 20
-"""Of the JSON routes; routes that take files set their own limits."""
+"""Of the JSON routes; routes that take files state their own `max_body_size`."""
 
 
 def create_app(routers: Sequence[APIRouter], *, token: str | None, allowed_origins: Sequence[str] = ()) -> FastAPI:
@@ -38,7 +39,7 @@ def create_app(routers: Sequence[APIRouter], *, token: str | None, allowed_origi
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(ClientDisconnect, _client_left)
     app.add_exception_handler(Exception, _unexpected)
-    app.add_middleware(DeclaredLengthLimit, max_bytes=MAX_BODY_BYTES)
+    app.add_middleware(DeclaredLengthLimit, max_bytes=MAX_BODY_BYTES, file_routes=_own_limits(routers))
     app.add_middleware(TokenRequired, token=token)
     if allowed_origins:
         app.add_middleware(
@@ -46,6 +47,12 @@ def create_app(routers: Sequence[APIRouter], *, token: str | None, allowed_origi
         )
     app.add_middleware(RequestContext)
     return app
+
+
+def _own_limits(routers: Sequence[APIRouter]) -> dict[str, int]:
+    """The paths of routes that take files, each with how many bytes its body may have."""
+    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+    return {route.path: route.max_body_size for route in routes if route.max_body_size is not None}
 
 
 def _reply(request: Request, status: int, sentence: str, headers: dict[str, str] | None = None) -> JSONResponse:

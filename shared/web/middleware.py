@@ -6,7 +6,7 @@ import hmac
 import json
 import logging
 import time
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -72,22 +72,31 @@ class TokenRequired:
 
 
 class DeclaredLengthLimit:
-    """Refuses a body whose declared length is over the limit, in our form of an error.
+    """Refuses a body whose declared length is over the limit, in our form of an error and before any of it is read.
 
+    `file_routes`: paths that take files, with limits of their own.
     FastAPI's own `max_body_size` counts what arrives, whatever was declared, but answers this case in plain text.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, file_routes: Mapping[str, int]) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._file_routes = file_routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on or answers 413."""
         declared = _headers(scope).get("content-length", "") if scope["type"] == "http" else ""
-        if declared.isdigit() and int(declared) > self._max_bytes:
-            await _answer(scope, send, 413, f"The request body is larger than {self._max_bytes} bytes.")
+        limit, hint = self._limit(scope.get("path", ""))
+        if declared.isdigit() and int(declared) > limit:
+            await _answer(scope, send, 413, f"The request body is larger than {limit} bytes{hint}.")
             return
         await self._app(scope, receive, send)
+
+    def _limit(self, path: str) -> tuple[int, str]:
+        """In bytes, and what to do instead."""
+        if path in self._file_routes:
+            return self._file_routes[path], "; ask POST /video/upload-url where to put a large file"
+        return self._max_bytes, ""
 
 
 def _is_open(scope: Scope) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from rich.console import Console
 
 from local import demo
@@ -42,6 +43,38 @@ def check_main_job(result: demo.DemoResult) -> None:
     assert incident["signal_count"] == 2
     assert (incident["status"], incident["priority"]) == ("CREATED", "Critical")
     assert {signal["asset_id"] for signal in incident["signals"]} == {None, analysis["asset_id"]}
+
+
+def check_timeline(client: SightlineClient, asset_id: str) -> None:
+    """The curve is high where the segments are, and there is a picture to each."""
+    found = client.timeline(asset_id)
+    assert (found["asset_id"], found["hz"], found["class_name"]) == (asset_id, 2, "violence")
+    assert len(found["probabilities"]) == round(found["duration"] * 2)
+    for segment in found["segments"]:
+        inside = found["probabilities"][round(segment["start"] * 2) : round(segment["end"] * 2)]
+        assert max(inside) == segment["confidence"]
+    assert found["contact_sheet"] == f"/analysis/{asset_id}/contact-sheet"
+    assert client.contact_sheet(asset_id).startswith(b"\xff\xd8\xff")
+
+
+def check_direct_analysis(client: SightlineClient, fight: Path, folder: Path) -> None:
+    """A file sent to be analysed at once is answered as the pipeline would have, and opens no incident."""
+    direct = client.analyse(fight, sensitivity="0.5")
+    asset_id = send(client, fight, source_id="the-long-way")
+    client.wait_until_ended(asset_id, timeout=TIMEOUT_SECONDS)
+    piped = client.analysis(asset_id)
+    assert {name: piped[name] for name in direct if name != "analysisId"} == {
+        name: value for name, value in direct.items() if name != "analysisId"
+    }
+    stored = client.analysis(direct["analysisId"])
+    assert (stored["state"], stored["incidents"], len(piped["incidents"])) == ("done", [], 1)
+    for each in (asset_id, direct["analysisId"]):
+        check_timeline(client, each)
+    text = folder / "text.mp4"
+    text.write_bytes(b"this is no video")
+    with pytest.raises(httpx.HTTPStatusError) as refused:
+        client.analyse(text)
+    assert refused.value.response.json() == {"detail": "The file is text, not a video."}
 
 
 def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:

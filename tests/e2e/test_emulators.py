@@ -47,6 +47,10 @@ def test_bad_files_fail_clearly_and_harm_nothing(client: SightlineClient, fight:
     scenario.check_bad_files(client, tmp_path, fight)
 
 
+def test_a_file_may_be_analysed_at_once(client: SightlineClient, fight: Path, tmp_path: Path) -> None:
+    scenario.check_direct_analysis(client, fight, tmp_path)
+
+
 def test_an_upload_url_is_good_for_one_thing_once(client: SightlineClient, fight: Path) -> None:
     scenario.check_upload_urls(client, fight)
 

@@ -266,5 +266,23 @@ def test_signals_opens_an_incident_and_query_shows_it(clients: Mapping[str, http
     assert [incident["incident_id"] for incident in listed["incidents"]] == incidents_at("x", cloud)
 
 
+def test_analysis_refuses_what_is_no_form_and_what_is_too_large(clients: Mapping[str, httpx.Client]) -> None:
+    for path in ("/analysis", "/analyze-video"):
+        refused = clients["analysis"].post(path, content=b"no form", headers={"Content-Type": "video/mp4"})
+        assert (refused.status_code, list(refused.json())) == (400, ["detail"])
+        large = clients["analysis"].post(path, content=bytes(33 << 20))
+        assert large.status_code == 413
+        assert "POST /video/upload-url" in large.json()["detail"]
+
+
+def test_query_shows_no_timeline_of_what_was_not_looked_at(clients: Mapping[str, httpx.Client], cloud: Cloud) -> None:
+    asset_id = new_uuid()
+    assert clients["query"].get(f"/analysis/{asset_id}/timeline").status_code == 404
+    waiting = Asset(asset_id, object_name_of(asset_id), SystemClock().now(), source_id="hall")
+    cloud.documents.commit([assets.creation(waiting)])
+    assert clients["query"].get(f"/analysis/{asset_id}/timeline").status_code == 409
+    assert clients["query"].get(f"/analysis/{asset_id}/contact-sheet").status_code == 409
+
+
 def test_query_says_what_it_is(clients: Mapping[str, httpx.Client]) -> None:
     assert clients["query"].get("/").json()["auth_enabled"] is True

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import BinaryIO
@@ -15,9 +15,9 @@ from shared.domain.assets import Asset, object_name_of
 from shared.domain.incidents import IncidentPolicy
 from shared.domain.stages import Stage, StageRecord
 from shared.errors import MediaUnusable
-from shared.handlers import correlate, detect, ingest, observe
+from shared.handlers import correlate, detect, direct, ingest, observe, scoring
 from shared.ids import TimeOrderedIds, new_uuid
-from shared.ports import Bus, Delivery, DetectionRun, Documents, MediaFacts, OutgoingMessage, ScoredWindow
+from shared.ports import Bus, Delivery, DetectionRun, Documents, MediaFacts, Moment, OutgoingMessage, ScoredWindow
 from shared.repositories import assets
 from tests.fakes import ManualClock
 
@@ -55,6 +55,20 @@ class WordProbe:
         return MediaFacts("mp4", "h264", 2.0, 640, 360, 25.0, "0" * 64, "0" * 16, len(word), truncated=False)
 
 
+class WordSheets:
+    """A `ContactSheets` that says what it was asked to draw; it can be told to fail."""
+
+    def __init__(self) -> None:
+        self.failing: Exception | None = None
+
+    def draw(self, stream: BinaryIO, moments: Sequence[Moment]) -> bytes:
+        """The moments as text, or what it was told to raise."""
+        if self.failing is not None:
+            raise self.failing
+        stream.seek(0)
+        return b" ".join([stream.read(), *(f"{m.seconds}:{m.label}".encode() for m in moments)])
+
+
 class ListBus:
     """A `Bus` that keeps what it is given; it can be told to fail."""
 
@@ -84,10 +98,19 @@ class Pipeline:
     clock: ManualClock
     detector: WordDetector
     policy: IncidentPolicy = IncidentPolicy()
+    sheets: WordSheets = field(default_factory=WordSheets)
 
     def observe_deps(self) -> observe.Deps:
         """What observations need."""
         return observe.Deps(self.documents, self.clock, TimeOrderedIds(self.clock), self.policy)
+
+    def scoring_deps(self) -> scoring.Deps:
+        """What detection needs."""
+        return scoring.Deps(self.media, self.detector, self.sheets)
+
+    def direct_deps(self) -> direct.Deps:
+        """What a direct analysis needs."""
+        return direct.Deps(self.documents, WordProbe(), self.scoring_deps(), self.clock)
 
     def handlers(self) -> dict[str, Callable[[Delivery], None]]:
         """What handles each stage's deliveries."""
@@ -95,7 +118,7 @@ class Pipeline:
         ingest_deps = ingest.Deps(self.documents, self.media, WordProbe(), self.clock)
         return {
             "ingest": partial(receive, ingest.consumer, ingest_deps, runner),
-            "detect": partial(receive, detect.consumer, detect.Deps(self.documents, self.media, self.detector), runner),
+            "detect": partial(receive, detect.consumer, self.scoring_deps(), runner),
             "correlate": partial(receive, correlate.consumer, correlate.Deps(self.observe_deps()), runner),
         }
 

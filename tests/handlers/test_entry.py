@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shared import entry
 from shared.delivery import REJECTED, StageRunner
 from shared.errors import Malformed, Retryable
-from shared.handlers import detect
+from shared.handlers import detect, scoring
 from shared.messages import MediaUploaded
 from shared.ports import Query
 from tests.handlers.pipeline import LEASE, ListBus, Pipeline
@@ -110,12 +110,12 @@ class TestDecodePush:
 
 
 @pytest.fixture
-def function(pipeline: Pipeline, bus: ListBus) -> entry.EventFunction[MediaUploaded, detect.Deps]:
-    deps = detect.Deps(pipeline.documents, pipeline.media, pipeline.detector)
-    return entry.EventFunction(detect.consumer, deps, StageRunner(pipeline.documents, bus, pipeline.clock, LEASE))
+def function(pipeline: Pipeline, bus: ListBus) -> entry.EventFunction[MediaUploaded, scoring.Deps]:
+    runner = StageRunner(pipeline.documents, bus, pipeline.clock, LEASE)
+    return entry.EventFunction(detect.consumer, pipeline.scoring_deps(), runner)
 
 
-Detect = entry.EventFunction[MediaUploaded, detect.Deps]
+Detect = entry.EventFunction[MediaUploaded, scoring.Deps]
 
 
 class TestEventFunction:

@@ -14,6 +14,8 @@ from pydantic import ValidationError
 from infra import lock, topology
 from local.gateway import function_for
 from shared import messages, settings
+from shared.domain.assets import DIRECT_PREFIX
+from shared.repositories import timelines
 
 DECLARED = topology.load()
 FUNCTIONS = sorted(DECLARED.functions)
@@ -73,6 +75,19 @@ def test_triggers_and_notifications_name_declared_topics() -> None:
     used |= {topic for function in DECLARED.functions.values() for topic in function.publishes}
     used |= {rule.topic for bucket in DECLARED.buckets.values() for rule in bucket.notifications}
     assert used == set(DECLARED.topics)
+
+
+def test_objects_are_written_only_where_their_arrival_is_not_announced() -> None:
+    """A function that started the pipeline by what it writes might start itself."""
+    announced = [rule.prefix for bucket in DECLARED.buckets.values() for rule in bucket.notifications]
+    writing = [
+        role
+        for function in DECLARED.functions.values()
+        for role in function.roles
+        if role.resource.startswith("bucket/") and not role.role.endswith("Viewer")
+    ]
+    assert {role.prefix for role in writing} == {DIRECT_PREFIX, timelines.PREFIX}
+    assert not [role for role in writing for prefix in announced if (role.prefix or "").startswith(prefix)]
 
 
 def test_every_route_of_the_code_is_declared_for_the_function_that_has_it() -> None:

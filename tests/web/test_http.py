@@ -25,21 +25,6 @@ SCREAM = "/api/ai/scream-detected/"
 SIGNAL = {"beacon_id": "gate", "confidence_score": 0.95, "description": "Fight", "device_id": "CAM-1"}
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Home]:
-    """Stores and routes without the stages' threads: what is stored stays as it is."""
-    made = Home(tmp_path / "data", EmbeddedSettings(), "http://testserver")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def client(home: Home) -> TestClient:
-    client = TestClient(application(home))
-    client.put("/beacons/gate", json={"location": "Library Entrance", "active": True})
-    return client
-
-
 class TestSignals:
     def test_a_new_incident_is_answered_as_the_source_has_it(self, client: TestClient) -> None:
         reply = client.post(VIOLENCE, json=SIGNAL)

@@ -1,0 +1,75 @@
+"""From the windows of one video to a curve over time, and to the moments worth a look."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from shared.domain.detections import Segment
+from shared.ports import Moment, ScoredWindow
+
+HZ = 2
+"""Entries of a timeline a second."""
+
+MAX_MOMENTS = 24
+
+# Window times are sums of binary fractions: what differs by less than this is the same.
+_TIME_TOLERANCE = 1e-6
+_TIME_DIGITS = 6
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """One video at `HZ`; `duration` in seconds, `probabilities` as of `probabilities_over_time`.
+
+    `contact_sheet`: whether there is one beside it.
+    """
+
+    asset_id: str
+    model: str
+    class_name: str
+    duration: float
+    truncated: bool
+    probabilities: tuple[float | None, ...]
+    segments: tuple[Segment, ...]
+    contact_sheet: bool
+
+
+def probabilities_over_time(windows: Iterable[ScoredWindow], duration: float) -> tuple[float | None, ...]:
+    """Probabilities (0-1) at 2 Hz over `duration` seconds: entry k stands for [k/2, (k+1)/2), the last up to the end.
+
+    An entry takes the probability of the window whose centre is nearest to the entry's middle, among those that cover
+    that middle; of two that are equally near, the higher one. None where no window covers it: a gap, not a zero.
+    Windows may have any length and order.
+    """
+    nearest: list[tuple[float, float] | None] = [None] * math.ceil(duration * HZ - _TIME_TOLERANCE)
+    for window in windows:
+        centre = (window.start + window.end) / 2
+        for number in _entries_touched(window, len(nearest)):
+            middle = (number / HZ + min((number + 1) / HZ, duration)) / 2
+            if not window.start <= middle < window.end:
+                continue
+            rank = (round(abs(centre - middle), _TIME_DIGITS), -window.probability)
+            held = nearest[number]
+            nearest[number] = rank if held is None else min(held, rank)
+    return tuple(None if rank is None else -rank[1] for rank in nearest)
+
+
+def strongest_moments(windows: Sequence[ScoredWindow], segments: Sequence[Segment]) -> tuple[Moment, ...]:
+    """The middle of the strongest window of each segment, in order of time; of many segments the 24 strongest.
+
+    `segments` must have been found in `windows`.
+    """
+    strongest = sorted(segments, key=lambda segment: -segment.confidence)[:MAX_MOMENTS]
+    return tuple(_moment(windows, segment) for segment in sorted(strongest, key=lambda segment: segment.start))
+
+
+def _entries_touched(window: ScoredWindow, count: int) -> range:
+    return range(max(math.floor(window.start * HZ), 0), min(math.ceil(window.end * HZ), count))
+
+
+def _moment(windows: Sequence[ScoredWindow], segment: Segment) -> Moment:
+    inside = (window for window in windows if segment.start <= window.start and window.end <= segment.end)
+    peak = max(inside, key=lambda window: window.probability)
+    return Moment((peak.start + peak.end) / 2, f"{peak.probability:.2f}")

@@ -1,0 +1,61 @@
+"""What is kept beside an upload of how it looks over time: two objects in the media bucket, under `analysis/`.
+
+No notification speaks of that prefix. Writing them again for the same file gives the same bytes, so a repeated delivery
+harms nothing, and what a stage wrote before it died is not shown before its result is.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+from shared.domain.timeline import Timeline
+from shared.errors import NotFound
+from shared.ports import Blobs
+from shared.records import from_data, to_data
+
+PREFIX = "analysis/"
+
+
+def timeline_name(asset_id: str) -> str:
+    """The object that holds the timeline, as JSON."""
+    return f"{PREFIX}{asset_id}/timeline.json"
+
+
+def sheet_name(asset_id: str) -> str:
+    """The object that holds the contact sheet, a JPEG."""
+    return f"{PREFIX}{asset_id}/contact-sheet.jpg"
+
+
+def store(media: Blobs, timeline: Timeline, sheet: bytes | None) -> None:
+    """Stores both, the sheet first, so that no timeline names a sheet that is not there. Raises `Retryable`."""
+    if sheet is not None:
+        media.put(sheet_name(timeline.asset_id), sheet, content_type="image/jpeg")
+    text = json.dumps(to_data(timeline))
+    media.put(timeline_name(timeline.asset_id), text.encode(), content_type="application/json")
+
+
+def load(media: Blobs, asset_id: str) -> Timeline:
+    """The timeline. Raises `NotFound`."""
+    return from_data(Timeline, json.loads(_read(media, timeline_name(asset_id), "This asset has no timeline.")))
+
+
+def load_sheet(media: Blobs, asset_id: str) -> bytes:
+    """The JPEG. Raises `NotFound`."""
+    sentence = "This asset has no contact sheet: nothing was found in it, or none could be drawn."
+    return _read(media, sheet_name(asset_id), sentence)
+
+
+def discard(media: Blobs, asset_id: str) -> None:
+    """Removes what is there of both. Raises `Retryable`."""
+    for name in (timeline_name(asset_id), sheet_name(asset_id)):
+        with suppress(NotFound):
+            media.delete(name)
+
+
+def _read(media: Blobs, name: str, sentence: str) -> bytes:
+    try:
+        with media.open(name) as stream:
+            return stream.read()
+    except NotFound:
+        raise NotFound("nothing_stored", sentence) from None

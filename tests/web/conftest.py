@@ -1,0 +1,29 @@
+"""The embedded home without its stages' threads: what is stored stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from local.home import Home
+from local.server import application
+from shared.settings import EmbeddedSettings
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    """Stores and routes."""
+    made = Home(tmp_path / "data", EmbeddedSettings(), "http://testserver")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def client(home: Home) -> TestClient:
+    """A client of all routes; one place is known."""
+    client = TestClient(application(home))
+    client.put("/beacons/gate", json={"location": "Library Entrance", "active": True})
+    return client
