@@ -6,6 +6,7 @@ is decoded as far as it goes: `Decoding.damaged` tells. It must not know what th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any, cast
@@ -69,9 +70,10 @@ class Decoding:
         Raises `MediaUnusable` as `pictures`.
         """
         last_tick = -1
+        hz = even_rate(self._video.frame_rate, wanted.hz) if wanted.even else wanted.hz
         converter = VideoReformatter()
         for seconds, frame in islice(self.pictures(), None, None, step):
-            tick = int((seconds + _TOLERANCE_SECONDS) * wanted.hz)
+            tick = int((seconds + _TOLERANCE_SECONDS) * hz)
             if tick > last_tick:
                 last_tick = tick
                 yield seconds, to_picture(frame, wanted, converter)
@@ -144,6 +146,12 @@ class Decoding:
 def to_gray(frame: VideoFrame, side: int, converter: VideoReformatter) -> Gray:
     """`frame` as a gray square, as `to_picture`."""
     return to_picture(frame, PictureFormat(side, side, channels=1, hz=0), converter)
+
+
+def even_rate(frame_rate: float, most_hz: float) -> float:
+    """The highest rate that takes every n-th frame and doesn't exceed `most_hz`; that itself for an unknown rate."""
+    # A little over is accepted: some cameras' 20 frames a second are 20.02.
+    return frame_rate / max(1, math.ceil(frame_rate / most_hz - 0.02)) if frame_rate > 0 else most_hz
 
 
 def to_picture(frame: VideoFrame, wanted: PictureFormat, converter: VideoReformatter) -> Picture:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,13 +66,7 @@ class _Instance:
     """One interpreter, for one thread at a time."""
 
     def __init__(self, content: bytes) -> None:
-        from ai_edge_litert.interpreter import Interpreter  # takes 0.25 s
-
-        threads = min(os.cpu_count() or 1, _MAX_THREADS)
-        try:
-            self._interpreter: Any = Interpreter(model_content=content, num_threads=threads)
-        except ValueError as error:
-            raise SettingsError("it is no TensorFlow Lite file") from error
+        self._interpreter = _interpreter(content, min(os.cpu_count() or 1, _MAX_THREADS))
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         if (len(inputs), len(outputs)) != (1, 1):
             raise SettingsError(f"it has {len(inputs)} inputs and {len(outputs)} outputs; one of each can be used")
@@ -91,6 +85,52 @@ class _Instance:
         self._interpreter.invoke()
         output = self._interpreter.get_tensor(self._output["index"])
         return _dequantised(output, self._output).reshape(output.shape[0], -1)
+
+
+class SignatureNetwork:
+    """Runs a `.tflite` file's signatures by name, for several threads at once. One core: its work is small."""
+
+    def __init__(self, content: bytes, signatures: Iterable[str]) -> None:
+        """Raises `SettingsError` for what is no such file or lacks one of the `signatures`."""
+        self._content = content
+        self._signatures = tuple(signatures)
+        self._idle = deque([self._instance()])
+
+    def run(self, signature: str, /, **inputs: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+        """The outputs by name, each with as many rows as the inputs have."""
+        try:
+            runners = self._idle.pop()
+        except IndexError:
+            runners = self._instance()
+        outputs: dict[str, NDArray[np.float32]] = runners[signature](**inputs)
+        self._idle.append(runners)  # not after an error, which may leave it unusable
+        return outputs
+
+    def _instance(self) -> dict[str, Any]:
+        interpreter = _interpreter(self._content, 1)
+        missing = set(self._signatures) - set(interpreter.get_signature_list())
+        if missing:
+            raise SettingsError(f"it lacks the signature {', '.join(sorted(missing))}")
+        return {name: interpreter.get_signature_runner(name) for name in self._signatures}
+
+
+def read_signatures(path: Path, signatures: Iterable[str]) -> SignatureNetwork:
+    """The `.tflite` file at `path`. Raises `SettingsError` that names it."""
+    try:
+        return SignatureNetwork(path.read_bytes(), signatures)
+    except OSError as error:
+        raise SettingsError(f"The network {path.name} can't be read: {error.strerror}.") from error
+    except SettingsError as error:
+        raise SettingsError(f"The network {path.name} can't be used: {error}.") from error
+
+
+def _interpreter(content: bytes, threads: int) -> Any:
+    from ai_edge_litert.interpreter import Interpreter  # takes 0.25 s
+
+    try:
+        return Interpreter(model_content=content, num_threads=threads)
+    except ValueError as error:
+        raise SettingsError("it is no TensorFlow Lite file") from error
 
 
 def read_litert(path: Path) -> LiteRtNetwork:

@@ -20,12 +20,16 @@ Picture = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class PictureFormat:
-    """`channels`: 1 (gray) or 3 (RGB). `hz`: samples a second at most; slower videos give each frame once."""
+    """`channels`: 1 (gray) or 3 (RGB). `hz`: samples a second at most; slower videos give each frame once.
+
+    `even`: rather fewer samples than unevenly spaced ones, so 12.5 a second of a video with 25, not 15 or 20.
+    """
 
     height: int
     width: int
     channels: int
     hz: float
+    even: bool = False
 
 
 class Scoring(Protocol):
@@ -49,7 +53,7 @@ class Model(Protocol):
 
     @property
     def version(self) -> str:
-        """Name and version, such as `violence-floor-1`."""
+        """Name and version, such as `violence-motion-1`."""
         ...
 
     @property

@@ -1,0 +1,162 @@
+"""Fits the heads and chooses what is to be chosen, always on folds that share no recording.
+
+Logistic regression by Newton's method in TensorFlow: convex, so its result depends on the data alone. What is chosen
+(regularisation, weight of the calm clips) and what is calibrated (slope, offset, caution) sees held-out clips of the
+training part only. Calibration: J. Platt, "Probabilistic Outputs for Support Vector Machines", 1999.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedGroupKFold
+
+from shared.detection.motion import smoothed
+from shared.detection.training.data import Clip
+from shared.detection.training.network import FEATURES, MAX_DEVIATIONS, SCALES, STATISTICS, Heads
+
+FOLDS = 5
+INNER_FOLDS = 4
+SMOOTHING = 3
+"""Windows whose logits are averaged."""
+
+Vector = NDArray[np.float64]
+Table = NDArray[np.float64]
+Split = tuple[NDArray[np.intp], NDArray[np.intp]]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """`strength`: inverse regularisation; `calm_weight`: of a calm clip, where a clip of the data set has 1."""
+
+    strength: float
+    calm_weight: float
+
+
+CHOICES = tuple(Choice(strength, calm) for strength in (2.0, 8.0, 32.0) for calm in (0.5, 1.0))
+
+# All stills of a clip together weigh this much: enough to learn that a shaking camera is no fight.
+_STILL_WEIGHT = 0.1
+# Windows of a long recording that take part, so that it doesn't outweigh the others.
+_MOST_WINDOWS = 8
+# The alarms on held-out calm clips that are aimed at, and the logit that may be given up for it.
+_CALM_ALARMS = 0.1
+_MOST_CAUTION = 0.6
+_NEWTON_STEPS = 25
+
+
+def folds(clips: Sequence[Clip], count: int, seed: int) -> list[Split]:
+    """(training, test) indices; a recording is never in both, calm ones included."""
+    labels, groups = [clip.label for clip in clips], [clip.group for clip in clips]
+    splitter: Any = StratifiedGroupKFold(count, shuffle=True, random_state=seed)  # type: ignore[no-untyped-call]
+    return list(splitter.split(labels, labels, groups))
+
+
+def fit(clips: Sequence[Clip], seed: int) -> tuple[Heads, Choice]:
+    """Chooses by AUC on inner folds, calibrates on their held-out clips, then fits on all `clips`."""
+    held_out = {choice: _held_out(clips, choice, seed) for choice in CHOICES}
+    best = max(CHOICES, key=lambda choice: _separation(clips, held_out[choice]))
+    slope, offset = _calibrate(clips, held_out[best])
+    offset -= _caution(clips, [slope * logits + offset for logits in held_out[best]])
+    raw = fit_heads(clips, best)
+    return Heads(raw.means, raw.scales, slope * raw.weights, slope * raw.bias + offset), best
+
+
+def logits(heads: Heads, features: Table) -> Vector:
+    """(rows,) of (rows, FEATURES), as the network's `judge` gives them."""
+    standardised = np.clip((features - heads.means) / heads.scales, -MAX_DEVIATIONS, MAX_DEVIATIONS)
+    return np.asarray(standardised @ heads.weights + heads.bias)
+
+
+def fit_heads(clips: Sequence[Clip], choice: Choice) -> Heads:
+    """The mean of one logistic regression a scale, uncalibrated."""
+    rows, labels, weights = _rows(clips, choice.calm_weight)
+    means, scales = rows.mean(axis=0), np.maximum(rows.std(axis=0), 1e-3)
+    standardised = np.clip((rows - means) / scales, -MAX_DEVIATIONS, MAX_DEVIATIONS)
+    weighing, bias = np.zeros(FEATURES), 0.0
+    for at in range(0, FEATURES, len(STATISTICS)):
+        part = slice(at, at + len(STATISTICS))
+        solution = logistic_regression(standardised[:, part], labels, weights, choice.strength)
+        weighing[part] = solution[:-1] / len(SCALES)
+        bias += float(solution[-1]) / len(SCALES)
+    return Heads(means, scales, weighing, bias)
+
+
+def logistic_regression(rows: Table, labels: Vector, weights: Vector, strength: float) -> Vector:
+    """(columns + 1,) weights and intercept that minimise the weighed log loss + |weights|^2 / (2 strength)."""
+    with_one = tf.constant(np.column_stack([rows, np.ones(len(rows))]))
+    penalty = tf.constant(np.append(np.full(rows.shape[1], 1 / strength), 1e-9))
+    return np.asarray(_newton(with_one, tf.constant(labels), tf.constant(weights), penalty))
+
+
+@tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator] # TensorFlow has no types
+def _newton(rows: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, penalty: tf.Tensor) -> tf.Tensor:
+    solution = tf.zeros_like(penalty)
+    for _ in tf.range(_NEWTON_STEPS):
+        probability = tf.sigmoid(tf.linalg.matvec(rows, solution))
+        gradient = tf.linalg.matvec(rows, weights * (probability - labels), transpose_a=True) + penalty * solution
+        curvature = weights * probability * (1 - probability) + 1e-9
+        hessian = tf.matmul(rows, rows * curvature[:, None], transpose_a=True) + tf.linalg.diag(penalty)
+        step = tf.linalg.solve(hessian, gradient[:, None])[:, 0]
+        solution -= step * tf.minimum(tf.constant(1.0, tf.float64), 4.0 / (tf.norm(step) + 1e-12))
+    return solution
+
+
+def _rows(clips: Sequence[Clip], calm_weight: float) -> tuple[Table, Vector, Vector]:
+    """Training rows, labels and weights: a clip counts the same however many windows it has, and so do both labels."""
+    tables, labels, weights = [], [], []
+    for clip in clips:
+        spread = np.linspace(0, len(clip.own) - 1, min(_MOST_WINDOWS, len(clip.own))).astype(int)
+        table = np.concatenate([clip.own[spread], clip.varied])
+        tables.append(table)
+        labels.append(np.full(len(table), float(clip.label)))
+        weights.append(np.full(len(table), (calm_weight if clip.calm else 1.0) / len(table)))
+    truth, weight = np.concatenate(labels), np.concatenate(weights)
+    for label in (0, 1):
+        weight[truth == label] *= weight.sum() / 2 / weight[truth == label].sum()
+    stills = np.concatenate([clip.stills for clip in clips])
+    still_weights = np.full(len(stills), _STILL_WEIGHT * len(clips) / len(stills))
+    return np.concatenate([*tables, stills]), np.append(truth, np.zeros(len(stills))), np.append(weight, still_weights)
+
+
+def _held_out(clips: Sequence[Clip], choice: Choice, seed: int) -> list[Vector]:
+    found: list[Vector] = [np.zeros(0)] * len(clips)
+    for train, test in folds(clips, INNER_FOLDS, seed + 1):
+        heads = fit_heads([clips[at] for at in train], choice)
+        for at in test:
+            found[at] = logits(heads, clips[at].own)
+    return found
+
+
+def _separation(clips: Sequence[Clip], held_out: Sequence[Vector]) -> float:
+    return area(np.array([clip.label for clip in clips]), np.array([row.mean() for row in held_out]))
+
+
+def area(labels: NDArray[np.int64], scores: Vector) -> float:
+    """The area under the ROC curve: how often a fight scores above a clip without one, ties counting half."""
+    fights, others = scores[labels == 1][:, None], scores[labels == 0][None, :]
+    return float((fights > others).mean() + (fights == others).mean() / 2)
+
+
+def _calibrate(clips: Sequence[Clip], held_out: Sequence[Vector]) -> tuple[float, float]:
+    """Platt's sigmoid through the clips' mean logits."""
+    scores = np.array([row.mean() for row in held_out])
+    labels = np.array([float(clip.label) for clip in clips])
+    weights = np.array([0.5 if clip.calm else 1.0 for clip in clips])
+    slope, offset = logistic_regression(scores[:, None], labels, weights, 100.0)
+    return max(float(slope), 1e-3), float(offset)
+
+
+def _caution(clips: Sequence[Clip], held_out: Sequence[Vector]) -> float:
+    """The least that the logits must fall until at most a tenth of the calm clips alarm; `_MOST_CAUTION` at most."""
+    peaks = [max(smoothed(list(row), SMOOTHING)) for row, clip in zip(held_out, clips, strict=True) if clip.calm]
+    if not peaks:
+        return 0.0
+    allowed = int(_CALM_ALARMS * len(peaks))
+    peak = sorted(peaks, reverse=True)[allowed]
+    return float(np.clip(np.log(peak / (1 - peak)) + 1e-6, 0.0, _MOST_CAUTION))
