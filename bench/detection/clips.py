@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, cycle, islice
@@ -50,10 +50,10 @@ class Clips:
             encode(pictures(self._sources(size), length), target, SIZES[size], ENCODINGS[encoding])
         return target
 
-    def _sources(self, size: str) -> list[Path]:
+    def _sources(self, size: str) -> Iterable[Path]:
         """Clips that need no enlarging, if there are any, spread over the folder."""
         if self.data is None:
-            return [self._drawn(size, seed) for seed in _DRAWN_SEEDS]
+            return (self._drawn(size, seed) for seed in _DRAWN_SEEDS)
         found = sorted(path for path in self.data.rglob("*") if path.suffix.lower() in _ENDINGS)
         if not found:
             raise FileNotFoundError(f"there are no clips in {self.data}")
@@ -77,7 +77,7 @@ def violent_beginning(folder: Path, size: tuple[int, int], seconds: float) -> Pa
     return target
 
 
-def pictures(clips: Sequence[Path], seconds: float) -> Iterator[av.VideoFrame]:
+def pictures(clips: Iterable[Path], seconds: float) -> Iterator[av.VideoFrame]:
     """The frames of the clips, one clip after the other and again from the first, as many as `seconds` have."""
     return islice((frame for clip in cycle(clips) for frame in _frames(clip)), round(seconds * FPS))
 
