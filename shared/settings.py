@@ -24,7 +24,7 @@ MAX_LEASE_SECONDS = 120.0
 ROOT = Path(__file__).resolve().parent.parent
 """The root of the repository or of a function's bundle; a relative MODEL_PATH begins there."""
 
-BUNDLED_MODEL = ROOT / "models" / "violence-floor-1.json"
+BUNDLED_MODEL = ROOT / "models" / "violence-motion-1.json"
 
 
 def _text(raw: str) -> str:

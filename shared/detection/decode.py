@@ -1,7 +1,8 @@
 """Decodes a video as a stream of small pictures at a limited rate, however long, odd or damaged it is.
 
-Only the pictures that are used are converted; nothing is kept. Damaged packets are skipped and a file that breaks off
-is decoded as far as it goes: `Decoding.damaged` tells. It must not know what the pictures are for.
+Only the pictures that are used are converted, and of the others only those decoded that may be referred to; nothing is
+kept. Damaged packets are skipped and a file that breaks off is decoded as far as it goes: `Decoding.damaged` tells. It
+must not know what the pictures are for.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from shared.detection.scoring import Picture, PictureFormat
+from shared.detection.ticks import Ticks
 from shared.detection.video import Video, check_duration, check_picture
 from shared.errors import MediaUnusable
 
@@ -27,8 +29,6 @@ Gray = NDArray[np.uint8]
 """A gray picture, (height, width), 0-255."""
 
 _PIXELS = {1: "gray", 3: "rgb24"}
-# Time stamps in milliseconds (Matroska) put every other 15 Hz frame just before its tick.
-_TOLERANCE_SECONDS = 0.005
 # A missing half of a file gives one error for each of its packets; after so many in a row nothing more will come.
 _MAX_FAILURES_IN_A_ROW = 64
 # The declared duration may exceed the last picture's end by rounding and by sound that goes on.
@@ -39,7 +39,7 @@ class Decoding:
     """One pass over an open video. While and after iterating, its fields tell how it went.
 
     `end`: seconds from the beginning to the end of the last picture so far. `frames`: pictures decoded so far.
-    `damaged`: something was skipped or is missing so far.
+    `damaged`: something that was needed was skipped or is missing so far.
     """
 
     def __init__(self, video: Video) -> None:
@@ -52,6 +52,8 @@ class Decoding:
         self.end = 0.0
         self.frames = 0
         self.damaged = False
+        self._ticks: Ticks | None = None
+        self._spared_end = 0.0
 
     @property
     def truncated(self) -> bool:
@@ -69,13 +71,12 @@ class Decoding:
         frame once. Pictures are stretched to the format, not letterboxed, and turned as displayed.
         Raises `MediaUnusable` as `pictures`.
         """
-        last_tick = -1
-        hz = even_rate(self._video.frame_rate, wanted.hz) if wanted.even else wanted.hz
+        ticks = Ticks(even_rate(self._video.frame_rate, wanted.hz) if wanted.even else wanted.hz)
+        # Left out frames can't be counted, and after every `step`-th there is little to leave out.
+        self._ticks = ticks if step == 1 and self._video.can_leave_out else None
         converter = VideoReformatter()
         for seconds, frame in islice(self.pictures(), None, None, step):
-            tick = int((seconds + _TOLERANCE_SECONDS) * hz)
-            if tick > last_tick:
-                last_tick = tick
+            if ticks.takes(seconds):
                 yield seconds, to_picture(frame, wanted, converter)
 
     def pictures(self) -> Iterator[tuple[float, VideoFrame]]:
@@ -91,6 +92,7 @@ class Decoding:
                 if (seconds := self._account(frame)) is not None:
                     yield seconds, frame
         self._video.source.raise_failure()
+        self.end = max(self.end, self._spared_end)
         if self.frames == 0:
             if packets <= 1 and not self.truncated:
                 raise MediaUnusable("no_picture", "The video track holds no pictures.")
@@ -116,11 +118,26 @@ class Decoding:
         """The frames that are finished with this packet; None asks for the rest."""
         try:
             self.damaged = self.damaged or (packet is not None and packet.is_corrupt)
+            self._video.leave_out_unreferenced(packet is not None and self._is_spare(packet))
             return self._video.stream.decode(packet)
         except FFmpegError:
             self._video.source.raise_failure()
             self.damaged = True
             return []
+
+    def _is_spare(self, packet: Packet[VideoStream]) -> bool:
+        """Whether nobody will look at the packet's picture; its time counts all the same.
+
+        In a damaged video nothing is spare: another picture may have to stand in for one that is missing.
+        """
+        if self._ticks is None or self.damaged or self._origin is None or packet.pts is None or packet.is_discard:
+            return False
+        seconds = max(packet.pts * self._unit - self._origin, 0.0)
+        if not self._ticks.spares(seconds):
+            return False
+        check_duration(seconds)
+        self._spared_end = max(self._spared_end, self._end_of(packet, seconds))
+        return True
 
     def _account(self, frame: VideoFrame) -> float | None:
         """Checks a frame and gives its time, or None for one that must not be used."""
@@ -137,9 +154,9 @@ class Decoding:
         self.end = max(self.end, self._end_of(frame, seconds))
         return seconds
 
-    def _end_of(self, frame: VideoFrame, seconds: float) -> float:
+    def _end_of(self, shown: VideoFrame | Packet[VideoStream], seconds: float) -> float:
         """MP4 counts durations in the order of decoding, so around a gap a frame may seem to outlast the video."""
-        end = seconds + ((frame.duration or 0) * self._unit or self._frame_seconds)
+        end = seconds + ((shown.duration or 0) * self._unit or self._frame_seconds)
         return min(end, self._declared) if seconds < self._declared else end
 
 

@@ -12,8 +12,8 @@ from typing import BinaryIO
 
 from shared.detection.decode import Decoding
 from shared.detection.keras_file import read_keras
-from shared.detection.linear import read_feature_model
 from shared.detection.litert_file import read_litert
+from shared.detection.motion import read_motion_model
 from shared.detection.own_model import load_own_model
 from shared.detection.scoring import Model
 from shared.detection.video import open_video
@@ -21,7 +21,7 @@ from shared.errors import SettingsError
 from shared.ports import DetectionRun, ScoredWindow
 
 READERS: Mapping[str, Callable[[Path], Model]] = {
-    ".json": read_feature_model,
+    ".json": read_motion_model,
     ".tflite": lambda path: load_own_model(path, read_litert),
     ".keras": lambda path: load_own_model(path, read_keras),
 }
@@ -41,7 +41,7 @@ class WindowDetector:
 
     @property
     def version(self) -> str:
-        """Such as `violence-floor-1`."""
+        """Such as `violence-motion-1`."""
         return self._model.version
 
     def detect(self, stream: BinaryIO, *, step: int = 1) -> DetectionRun:

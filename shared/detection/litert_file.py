@@ -20,6 +20,8 @@ from shared.detection.network import Shape, Values, run_in_parts
 from shared.errors import SettingsError
 
 _MAX_THREADS = 16
+# FlatBuffers name their kind at this place.
+_FILE_IDENTIFIER = b"TFL3"
 
 
 class LiteRtNetwork:
@@ -88,16 +90,24 @@ class _Instance:
 
 
 class SignatureNetwork:
-    """Runs a `.tflite` file's signatures by name, for several threads at once. One core: its work is small."""
+    """Runs a `.tflite` file's signatures by name, for several threads at once. One core: its work is small.
+
+    LiteRT is loaded with the first run, not with the file, so that a function starts without waiting for it.
+    """
 
     def __init__(self, content: bytes, signatures: Iterable[str]) -> None:
-        """Raises `SettingsError` for what is no such file or lacks one of the `signatures`."""
+        """Raises `SettingsError` for what doesn't even begin as such a file."""
+        if content[4:8] != _FILE_IDENTIFIER:
+            raise SettingsError("it is no TensorFlow Lite file")
         self._content = content
         self._signatures = tuple(signatures)
-        self._idle = deque([self._instance()])
+        self._idle: deque[dict[str, Any]] = deque()
 
     def run(self, signature: str, /, **inputs: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-        """The outputs by name, each with as many rows as the inputs have."""
+        """The outputs by name, each with as many rows as the inputs have.
+
+        Raises `SettingsError` where the file is damaged or lacks a signature.
+        """
         try:
             runners = self._idle.pop()
         except IndexError:

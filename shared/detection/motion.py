@@ -61,14 +61,14 @@ class MotionModel:
 
     def __init__(self, description: Description, network: SignatureNetwork) -> None:
         self._description = description
-        self._network = network
+        self.network = network
         self.version = f"{description.name}-{description.version}"
         self.class_name = description.class_name
         self.pictures = PictureFormat(SIDE, SIDE, channels=1, hz=SAMPLE_HZ, even=True)
 
     def start(self) -> MotionScoring:
         """Begins a video."""
-        return MotionScoring(self._network, self._description.smoothing)
+        return MotionScoring(self.network, self._description.smoothing)
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def _still(sums: Sums) -> Sums:
 
 
 def stacked(windows: Sequence[PairWindow]) -> dict[str, NDArray[np.float32]]:
-    """The inputs of `judge`: `sums` (windows, MAX_PAIRS, SUMS), zeros behind the pairs; `present` (windows, MAX_PAIRS)."""
+    """Inputs of `judge`: `sums` (windows, MAX_PAIRS, SUMS), `present` (windows, MAX_PAIRS); zeros behind the pairs."""
     sums = np.zeros((len(windows), MAX_PAIRS, SUMS), np.float32)
     present = np.zeros((len(windows), MAX_PAIRS), np.float32)
     for row, window in enumerate(windows):

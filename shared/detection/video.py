@@ -46,6 +46,8 @@ _DECODERS = {
 }
 # Frames in flight, over all decoding threads, may take this much: a large picture gets fewer threads.
 _FRAME_BUDGET_BYTES = 64 << 20
+# Threads are frames decoded ahead while the calling thread scales and scores: FFmpeg's own count keeps it waiting.
+_THREADS_PER_CORE = 3
 _OPTIONS = {
     "codec_whitelist": ",".join(name for names in _DECODERS.values() for name in names),
     # Checked by FFmpeg before it allocates a picture, also while it looks for the streams' parameters.
@@ -96,6 +98,23 @@ class Video:
         """The time stamp (seconds) at which the picture begins, or None if the file doesn't say."""
         start = self.stream.start_time
         return None if start is None else start * float(self.stream.time_base or 0)
+
+    @property
+    def can_leave_out(self) -> bool:
+        """Whether `leave_out_unreferenced` is safe: a packet is one picture and says when it is shown; none is missed.
+
+        AVI counts pictures in the order of decoding. In HEVC with temporal sub-layers FFmpeg takes pictures for
+        unreferenced that higher sub-layers may refer to.
+        """
+        if self.kind == "avi":
+            return False
+        if self.codec == "hevc":
+            return _has_single_layer(self.stream.codec_context.extradata or b"")
+        return self.codec == "h264"
+
+    def leave_out_unreferenced(self, wanted: bool) -> None:
+        """Whether the next packets are left undecoded if no other picture refers to theirs."""
+        self.stream.codec_context.skip_frame = "NONREF" if wanted else "DEFAULT"
 
     def seek(self, seconds: float) -> None:
         """Goes on from the last keyframe at or before `seconds`. Raises `FFmpegError` where that can't be found."""
@@ -182,6 +201,11 @@ def _picture_stream(container: InputContainer) -> VideoStream:
     return stream
 
 
+def _has_single_layer(extradata: bytes) -> bool:
+    """As an HEVC configuration record says (ISO/IEC 14496-15 §8.3.3.1.2); a bare stream's headers say nothing here."""
+    return len(extradata) > 22 and extradata[0] == 1 and extradata[21] >> 3 & 7 == 1
+
+
 def _configure(video: Video) -> None:
     """Checks the limits that the headers give away, then sets up the decoder (it opens with its first packet)."""
     context = video.stream.codec_context
@@ -192,5 +216,6 @@ def _configure(video: Video) -> None:
             other.discard = Discard.all
     frame_bytes = max(context.width * context.height * 3 // 2, 1)
     context.thread_type = "AUTO"
-    context.thread_count = max(1, min(os.cpu_count() or 1, 16, _FRAME_BUDGET_BYTES // frame_bytes))
+    threads = _THREADS_PER_CORE * (os.cpu_count() or 1)
+    context.thread_count = max(1, min(threads, 16, _FRAME_BUDGET_BYTES // frame_bytes))
     context.options = {"max_pixels": _OPTIONS["max_pixels"]}

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.detection_memory import MODEL
 from local.drawing import draw_calm_clip, draw_fight_clip
 from shared.detection.detector import load_detector
 from shared.detection.probe import StreamProbe
 from shared.ports import ScoredWindow
+from shared.settings import BUNDLED_MODEL
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def fight(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def windows_of(path: Path) -> tuple[ScoredWindow, ...]:
     with path.open("rb") as stream:
-        return load_detector(MODEL).detect(stream).windows
+        return load_detector(BUNDLED_MODEL).detect(stream).windows
 
 
 def test_the_clip_is_an_ordinary_video(fight: Path) -> None:

@@ -1,1 +1,1 @@
-"""Makes and measures the bundled model. Needs TensorFlow, scikit-learn and matplotlib; nothing at run time imports it."""
+"""Makes and measures the bundled model. Needs TensorFlow, scikit-learn and matplotlib; never imported at run time."""

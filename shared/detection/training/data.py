@@ -132,11 +132,11 @@ def _vary(times: views.Times, pictures: list[Gray], rng: np.random.Generator) ->
 def _windows(view: views.View, runner: _Network) -> list[PairWindow]:
     """The windows the detector would cut."""
     cutter = PairWindows(runner)
-    found = [w for time, picture in zip(view.times, view.pictures, strict=True) for w in cutter.push(float(time), picture)]
+    found = [
+        w for time, picture in zip(view.times, view.pictures, strict=True) for w in cutter.push(float(time), picture)
+    ]
     return [*found, *cutter.finish(max(view.end, float(view.times[-1])))]
 
 
 def _some(windows: list[PairWindow], rng: np.random.Generator) -> PairWindow:
     return windows[rng.integers(len(windows))]
-
-

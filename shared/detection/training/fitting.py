@@ -1,7 +1,7 @@
 """Fits the heads and chooses what is to be chosen, always on folds that share no recording.
 
 Logistic regression by Newton's method in TensorFlow: convex, so its result depends on the data alone. What is chosen
-(regularisation, weight of the calm clips) and what is calibrated (slope, offset, caution) sees held-out clips of the
+(regularisation, weight of the varied copies) and what is calibrated (slope, offset, caution) sees held-out clips of the
 training part only. Calibration: J. Platt, "Probabilistic Outputs for Support Vector Machines", 1999.
 """
 
@@ -32,21 +32,25 @@ Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 @dataclass(frozen=True)
 class Choice:
-    """`strength`: inverse regularisation; `calm_weight`: of a calm clip, where a clip of the data set has 1."""
+    """`strength`: inverse regularisation; `own_share`: the clip's own weight, the rest is its varied copies'."""
 
     strength: float
-    calm_weight: float
+    own_share: float
 
 
-CHOICES = tuple(Choice(strength, calm) for strength in (2.0, 8.0, 32.0) for calm in (0.5, 1.0))
+CHOICES = tuple(Choice(strength, share) for strength in (32.0, 100.0, 300.0) for share in (0.8, 1.0))
 
-# All stills of a clip together weigh this much: enough to learn that a shaking camera is no fight.
-_STILL_WEIGHT = 0.1
-# Windows of a long recording that take part, so that it doesn't outweigh the others.
-_MOST_WINDOWS = 8
+# Where a clip of the data set has 1: six seconds of calm footage, of which at most 24 count, and all stills of a clip
+# together, which is enough to learn that a shaking camera is no fight.
+_CALM_WEIGHT = 1.5
+_CALM_SECONDS = 6.0
+_MOST_CALM = 4.0
+_STILL_WEIGHT = 0.06
+# Windows of a long recording that take part, evenly spread.
+_MOST_WINDOWS = 60
 # The alarms on held-out calm clips that are aimed at, and the logit that may be given up for it.
 _CALM_ALARMS = 0.1
-_MOST_CAUTION = 0.6
+_MOST_CAUTION = 0.4
 _NEWTON_STEPS = 25
 
 
@@ -75,7 +79,7 @@ def logits(heads: Heads, features: Table) -> Vector:
 
 def fit_heads(clips: Sequence[Clip], choice: Choice) -> Heads:
     """The mean of one logistic regression a scale, uncalibrated."""
-    rows, labels, weights = _rows(clips, choice.calm_weight)
+    rows, labels, weights = _rows(clips, choice.own_share)
     means, scales = rows.mean(axis=0), np.maximum(rows.std(axis=0), 1e-3)
     standardised = np.clip((rows - means) / scales, -MAX_DEVIATIONS, MAX_DEVIATIONS)
     weighing, bias = np.zeros(FEATURES), 0.0
@@ -107,21 +111,25 @@ def _newton(rows: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, penalty: tf.
     return solution
 
 
-def _rows(clips: Sequence[Clip], calm_weight: float) -> tuple[Table, Vector, Vector]:
+def _rows(clips: Sequence[Clip], own_share: float) -> tuple[Table, Vector, Vector]:
     """Training rows, labels and weights: a clip counts the same however many windows it has, and so do both labels."""
     tables, labels, weights = [], [], []
     for clip in clips:
         spread = np.linspace(0, len(clip.own) - 1, min(_MOST_WINDOWS, len(clip.own))).astype(int)
-        table = np.concatenate([clip.own[spread], clip.varied])
-        tables.append(table)
-        labels.append(np.full(len(table), float(clip.label)))
-        weights.append(np.full(len(table), (calm_weight if clip.calm else 1.0) / len(table)))
+        for table, share in ((clip.own[spread], own_share), (clip.varied, 1 - own_share)):
+            tables.append(table)
+            labels.append(np.full(len(table), float(clip.label)))
+            weights.append(np.full(len(table), share * _weight(clip) / len(table)))
     truth, weight = np.concatenate(labels), np.concatenate(weights)
     for label in (0, 1):
         weight[truth == label] *= weight.sum() / 2 / weight[truth == label].sum()
     stills = np.concatenate([clip.stills for clip in clips])
     still_weights = np.full(len(stills), _STILL_WEIGHT * len(clips) / len(stills))
     return np.concatenate([*tables, stills]), np.append(truth, np.zeros(len(stills))), np.append(weight, still_weights)
+
+
+def _weight(clip: Clip) -> float:
+    return _CALM_WEIGHT * min(max(clip.seconds / _CALM_SECONDS, 1.0), _MOST_CALM) if clip.calm else 1.0
 
 
 def _held_out(clips: Sequence[Clip], choice: Choice, seed: int) -> list[Vector]:
@@ -144,11 +152,10 @@ def area(labels: NDArray[np.int64], scores: Vector) -> float:
 
 
 def _calibrate(clips: Sequence[Clip], held_out: Sequence[Vector]) -> tuple[float, float]:
-    """Platt's sigmoid through the clips' mean logits."""
-    scores = np.array([row.mean() for row in held_out])
-    labels = np.array([float(clip.label) for clip in clips])
-    weights = np.array([0.5 if clip.calm else 1.0 for clip in clips])
-    slope, offset = logistic_regression(scores[:, None], labels, weights, 100.0)
+    """Platt's sigmoid through the mean logits of the data set's clips; the calm ones are caution's business."""
+    judged = [(row.mean(), float(clip.label)) for row, clip in zip(held_out, clips, strict=True) if not clip.calm]
+    scores, labels = (np.array(column) for column in zip(*judged, strict=True))
+    slope, offset = logistic_regression(scores[:, None], labels, np.ones(len(labels)), 100.0)
     return max(float(slope), 1e-3), float(offset)
 
 

@@ -8,8 +8,8 @@ Two Keras models, exported as the two signatures of one `.tflite` file that `sha
 
 It looks at pixels and time only, never at file size, resolution, frame rate or sound, which would tell recordings apart
 instead of behaviour. Sources: the motion of a block is Lucas and Kanade's least-squares solution ("An Iterative Image
-Registration Technique", IJCAI 1981); describing violence by how motion changes rather than by its shape follows Hassner,
-Itcher and Kliper-Gross ("Violent Flows", CVPRW 2012).
+Registration Technique", IJCAI 1981); describing violence by how motion changes rather than by its shape follows
+Hassner, Itcher and Kliper-Gross ("Violent Flows", CVPRW 2012).
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ MAX_DEVIATIONS = 4.0
 
 
 def compare(earlier: tf.Tensor, later: tf.Tensor) -> tf.Tensor:
-    """(pairs, SIDE, SIDE) gray levels, twice, to (pairs, SUMS): seven block maps a size, and the pictures' variances."""
+    """(pairs, SIDE, SIDE) gray levels, twice, to (pairs, SUMS): seven maps a size, and the pictures' variances."""
     earlier, later = _centred(earlier), _centred(later)
     fine = _block_maps(earlier, later)
     coarse = _block_maps(_halved(earlier), _halved(later))
@@ -142,7 +142,9 @@ def statistics(sums: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
     size = BLOCKS * BLOCKS * _MAPS
     maps = {shrink: sums[..., at : at + size] for at, shrink in ((0, 1), (size, 2))}
     variance = {shrink: sums[..., 2 * size + at] for at, shrink in ((0, 1), (1, 2))}
-    return tf.concat([_at_scale(scale, maps[scale.shrink], variance[scale.shrink], present) for scale in SCALES], axis=1)
+    return tf.concat(
+        [_at_scale(scale, maps[scale.shrink], variance[scale.shrink], present) for scale in SCALES], axis=1
+    )
 
 
 def _at_scale(scale: Scale, flat: tf.Tensor, variance: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
@@ -343,12 +345,13 @@ def export(heads: Heads) -> bytes:
     weights, bias = tf.constant(heads.weights[:, None], tf.float32), tf.constant(heads.bias, tf.float32)
     standardise = Standardise(heads.means, heads.scales)
     picture = tf.TensorSpec([None, SIDE, SIDE], tf.uint8)
+    window = [tf.TensorSpec([None, MAX_PAIRS, SUMS]), tf.TensorSpec([None, MAX_PAIRS])]
 
-    @tf.function(input_signature=[picture, picture])
+    @tf.function(input_signature=[picture, picture])  # type: ignore[untyped-decorator]
     def compare_signature(earlier: tf.Tensor, later: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"sums": compare(earlier, later)}
 
-    @tf.function(input_signature=[tf.TensorSpec([None, MAX_PAIRS, SUMS]), tf.TensorSpec([None, MAX_PAIRS])])
+    @tf.function(input_signature=window)  # type: ignore[untyped-decorator]
     def judge_signature(sums: tf.Tensor, present: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"logits": (tf.matmul(standardise(statistics(sums, present)), weights) + bias)[:, 0]}
 

@@ -42,7 +42,9 @@ def varied(times: Times, pictures: Sequence[Gray], rng: np.random.Generator) -> 
     height, width = pictures[0].shape
     box = _crop(width, height, rng)
     offsets = _shake(len(chosen), 0.0035 * width * rng.uniform(0.2, 1.0), rng) if rng.random() < 0.1 else None
-    boxes = [_moved(box, offsets[number] if offsets is not None else (0, 0), width, height) for number in range(len(chosen))]
+    boxes = [
+        _moved(box, offsets[number] if offsets is not None else (0, 0), width, height) for number in range(len(chosen))
+    ]
     flipped, paint = rng.random() < 0.5, _paint(rng)
     made = [paint(_cut(pictures[at], area, flipped)) for at, area in zip(chosen, boxes, strict=True)]
     kept = times[chosen]
@@ -85,12 +87,10 @@ def _crop(width: int, height: int, rng: np.random.Generator) -> Box:
 def _shake(count: int, step: float, rng: np.random.Generator) -> NDArray[np.float64]:
     """(count, 2) pixels of a random walk that stays near 0."""
     walk = np.cumsum(rng.normal(0, step, (count, 2)), axis=0)
-    return walk - walk.mean(axis=0)
+    return np.asarray(walk - walk.mean(axis=0))
 
 
-def _camera_work(
-    times: Times, width: int, rng: np.random.Generator
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _camera_work(times: Times, width: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Offsets (times, 2) in pixels and zoom factors (times,)."""
     offsets, zooms = np.zeros((len(times), 2)), np.ones(len(times))
     kind = rng.choice(("rest", "pan", "shake", "shake", "zoom"))
@@ -131,7 +131,9 @@ def _paint(rng: np.random.Generator) -> Callable[[Gray], Gray]:
 
 def _cut(picture: Gray, box: Box, flipped: bool) -> Gray:
     right, bottom = min(box[2], picture.shape[1]), min(box[3], picture.shape[0])
-    small = Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.BOX, box=(max(box[0], 0), max(box[1], 0), right, bottom))
+    small = Image.fromarray(picture).resize(
+        (SIDE, SIDE), Image.Resampling.BOX, box=(max(box[0], 0), max(box[1], 0), right, bottom)
+    )
     cut = np.asarray(small)
     return np.ascontiguousarray(cut[:, ::-1]) if flipped else cut
 

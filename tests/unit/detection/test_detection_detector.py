@@ -9,15 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from bench.detection_memory import MODEL, draw_clip, peak_megabytes, repeat_clip
+from bench.detection.clips import repeat_clip
+from bench.detection.work import peak_megabytes
+from local.drawing import draw_fight_clip
 from shared.detection.detector import WindowDetector, load_detector
 from shared.errors import MediaUnusable
+from shared.settings import BUNDLED_MODEL
 from tests.unit.detection.videos import encode
 
 
 @pytest.fixture(scope="module")
 def detector() -> WindowDetector:
-    return load_detector(MODEL)
+    return load_detector(BUNDLED_MODEL)
 
 
 def test_windows_cover_the_video_in_order(detector: WindowDetector) -> None:
@@ -62,7 +65,8 @@ def test_no_video_is_refused(detector: WindowDetector) -> None:
 
 
 def test_ten_minutes_take_the_memory_of_ten_seconds(tmp_path: Path) -> None:
-    clip = draw_clip(tmp_path / "clip.mp4", 320, 180)
+    clip = tmp_path / "clip.mp4"
+    draw_fight_clip(clip, 10, 320, 180)
     long = repeat_clip(clip, tmp_path / "long.mp4", 60)
     short, lengthy = peak_megabytes(clip), peak_megabytes(long)
     assert lengthy - short < 30

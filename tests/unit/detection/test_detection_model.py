@@ -1,10 +1,12 @@
-"""Features are pure and bounded; the model is read strictly and gives probabilities."""
+"""The bundled model at run time: any pictures have a probability, stillness has a low one, bad files are refused."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from shutil import copy
 from typing import Any
 
 import numpy as np
@@ -12,70 +14,113 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 
 from shared.detection.detector import load_detector
-from shared.detection.features import FEATURE_NAMES, window_features
-from shared.detection.model import read_model, write_model
+from shared.detection.litert_file import SignatureNetwork
+from shared.detection.motion import MAX_PAIRS, SIDE, SUMS, MotionModel, PairWindows, read_motion_model, smoothed
 from shared.errors import SettingsError
+from shared.ports import ScoredWindow
+from shared.settings import BUNDLED_MODEL
 
-BUNDLED = Path(__file__).parents[3] / "models" / "violence-floor-1.json"
+Pictures = NDArray[np.uint8]
 
 
-@given(arrays(np.uint8, st.tuples(st.integers(1, 6), st.just(16), st.just(16))), st.floats(0.01, 3))
-@settings(max_examples=60)
-def test_features_of_any_pictures_are_finite_bounded_and_repeatable(pictures: np.ndarray, step: float) -> None:
+@pytest.fixture(scope="module")
+def model() -> MotionModel:
+    return read_motion_model(BUNDLED_MODEL)
+
+
+def scored(model: MotionModel, times: Sequence[float], pictures: Sequence[Pictures]) -> list[ScoredWindow]:
+    scoring = model.start()
+    found = [window for time, picture in zip(times, pictures, strict=True) for window in scoring.push(time, picture)]
+    return [*found, *scoring.finish(times[-1] + 0.04)]
+
+
+def at(hz: float, count: int) -> list[float]:
+    return [number / hz for number in range(count)]
+
+
+def block_pattern(seed: int) -> Pictures:
+    rng = np.random.default_rng(seed)
+    return np.kron(rng.integers(0, 256, (8, 8)), np.ones((8, 8))).astype(np.uint8)
+
+
+@given(arrays(np.uint8, st.tuples(st.integers(1, 50), st.just(SIDE), st.just(SIDE))), st.floats(0.01, 3))
+@settings(max_examples=30, deadline=None)
+def test_any_pictures_at_any_times_have_probabilities(pictures: Pictures, step: float) -> None:
+    model, before = read_motion_model(BUNDLED_MODEL), pictures.copy()
     times = [step * number for number in range(len(pictures))]
-    before = pictures.copy()
-    vector = window_features(times, list(pictures))
-    assert vector.shape == (len(FEATURE_NAMES),)
-    assert np.isfinite(vector).all()
-    assert np.abs(vector).max() < 100
-    assert (window_features(times, list(pictures)) == vector).all()
+    first = scored(model, times, list(pictures))
+    assert first
+    assert all(0 <= window.probability <= 1 for window in first)
+    assert [window.start for window in first] == sorted(window.start for window in first)
+    assert scored(model, times, list(pictures)) == first
     assert (pictures == before).all()
 
 
 @pytest.mark.parametrize("count", [1, 2, 30])
-def test_nothing_moves_in_a_still(count: int) -> None:
-    still = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
-    vector = dict(zip(FEATURE_NAMES, window_features([n / 15 for n in range(count)], [still] * count), strict=True))
-    assert vector["contrast"] > 0
-    assert all(
-        vector[name] == 0 for name in FEATURE_NAMES if name.startswith(("change", "motion", "unrest", "turning"))
-    )
-
-
-def test_a_light_switched_on_is_no_motion() -> None:
-    scene = np.random.default_rng(0).integers(0, 100, (64, 64), np.uint8)
-    pictures = [scene, scene + np.uint8(100)] * 8
-    vector = dict(zip(FEATURE_NAMES, window_features([n / 15 for n in range(16)], pictures), strict=True))
-    assert vector["change_top1"] == pytest.approx(0, abs=1e-4)
-
-
-def test_pictures_on_either_side_of_a_gap_are_not_compared() -> None:
-    dark, bright = np.zeros((64, 64), np.uint8), np.tile(np.array([0, 255], np.uint8), (64, 32))
-    assert (window_features([0, 1.5], [dark, bright]) == window_features([0], [dark])).mean() > 0.9
-
-
-@pytest.mark.parametrize("count", [1, 30])
-def test_the_bundled_model_finds_stills_harmless(count: int) -> None:
-    model = read_model(BUNDLED)
+def test_stills_are_harmless(model: MotionModel, count: int) -> None:
     for seed in range(5):
-        rng = np.random.default_rng(seed)
-        still = np.kron(rng.integers(0, 256, (8, 8)), np.ones((8, 8))).astype(np.uint8)
-        assert model.probability(window_features([n / 15 for n in range(count)], [still] * count)) < 0.2
+        windows = scored(model, at(15, count), [block_pattern(seed)] * count)
+        assert all(window.probability < 0.25 for window in windows)
 
 
-def test_a_model_survives_writing_and_reading(tmp_path: Path) -> None:
-    model = read_model(BUNDLED)
-    write_model(model, tmp_path / "copy.json")
-    assert read_model(tmp_path / "copy.json") == model
-    detector = load_detector(tmp_path / "copy.json")
-    assert (detector.class_name, detector.version) == ("violence", "violence-floor-1")
+def test_pictures_on_either_side_of_a_gap_are_not_compared(model: MotionModel) -> None:
+    dark, bright = np.zeros((SIDE, SIDE), np.uint8), np.tile(np.array([0, 255], np.uint8), (SIDE, SIDE // 2))
+    cutter = PairWindows(model.network)
+    assert not [*cutter.push(0.0, dark), *cutter.push(1.5, bright)]
+    (window,) = cutter.finish(1.6)
+    assert window.sums.shape == (1, SUMS)
+    assert not window.sums[:, :-2].any()
 
 
-@given(arrays(np.float64, len(FEATURE_NAMES), elements=st.floats(-1e6, 1e6)))
-def test_any_vector_has_a_probability(vector: np.ndarray) -> None:
-    assert 0 <= read_model(BUNDLED).probability(vector) <= 1
+def test_a_light_switched_on_is_no_motion(model: MotionModel) -> None:
+    scene = np.random.default_rng(0).integers(0, 100, (SIDE, SIDE), np.uint8)
+    cutter = PairWindows(model.network)
+    for number in range(16):
+        cutter.push(number / 15, scene + np.uint8(100 * (number % 2)))
+    (window,) = cutter.finish(1.1)
+    changes = window.sums[:, :-2].reshape(len(window.sums), 2, 8, 8, 7)[..., 0]
+    assert changes.max() < 1
+
+
+def test_a_window_holds_no_more_pairs_than_the_network_takes(model: MotionModel) -> None:
+    cutter = PairWindows(model.network)
+    windows = [w for time in at(200, 500) for w in cutter.push(time, block_pattern(int(time * 200) % 3))]
+    assert windows
+    assert max(len(window.sums) for window in windows) == MAX_PAIRS
+
+
+def test_several_videos_at_once_are_scored_as_one_alone(model: MotionModel) -> None:
+    videos = [[block_pattern((seed + number) % 7) for number in range(45)] for seed in range(6)]
+    alone = [scored(model, at(15, 45), pictures) for pictures in videos]
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(lambda pictures: scored(model, at(15, 45), pictures), videos * 3))
+    assert together == alone * 3
+
+
+class TestSmoothing:
+    def test_a_probability_is_that_of_the_mean_logit_of_neighbours(self) -> None:
+        assert smoothed([3.0, 0.0, -3.0, 0.0], 3) == pytest.approx(
+            [1 / (1 + np.exp(-1.5)), 0.5, 0.26894, 0.18243], abs=1e-4
+        )
+
+    @given(st.lists(st.floats(-50, 50), min_size=1, max_size=30), st.sampled_from([1, 3, 5, 9]))
+    def test_every_window_gets_one_between_the_extremes(self, logits: list[float], width: int) -> None:
+        probabilities = smoothed(logits, width)
+        assert len(probabilities) == len(logits)
+        edges = [1 / (1 + np.exp(-np.clip(edge, -30, 30))) for edge in (min(logits), max(logits))]
+        assert all(edges[0] - 1e-9 <= probability <= edges[1] + 1e-9 for probability in probabilities)
+
+    def test_it_does_not_reach_across_a_gap(self, model: MotionModel) -> None:
+        rng = np.random.default_rng(1)
+        noise = [rng.integers(0, 256, (SIDE, SIDE), np.uint8) for _ in range(45)]
+        still = [block_pattern(1)] * 45
+        alone = scored(model, at(15, 45), still)
+        times = [*at(15, 45), *(20 + time for time in at(15, 45))]
+        behind = [window for window in scored(model, times, [*noise, *still]) if window.start >= 20]
+        assert [window.probability for window in behind] == pytest.approx([w.probability for w in alone][: len(behind)])
 
 
 def _without(name: str) -> Callable[[dict[str, Any]], object]:
@@ -87,24 +132,29 @@ def _without(name: str) -> Callable[[dict[str, Any]], object]:
     [
         (lambda _: [1, 2], '"format": 1'),
         (lambda data: {**data, "format": 2}, '"format": 1'),
-        (_without("class_name"), "class_name"),
-        (_without("weights"), "weights"),
-        (_without("bias"), "bias"),
-        (lambda data: {**data, "weights": data["weights"][:-1]}, "finite numbers"),
-        (lambda data: {**data, "means": ["a"] * len(data["means"])}, "finite numbers"),
-        (lambda data: {**data, "bias": float("nan")}, "finite number"),
-        (lambda data: {**data, "scales": [0.0] * len(data["scales"])}, "above 0"),
-        (lambda data: {**data, "features": list(reversed(data["features"]))}, "features"),
-        (lambda data: {**data, "version": ""}, "version"),
+        (_without("class_name"), "class_name must be text"),
+        (lambda data: {**data, "version": ""}, "version must be text"),
+        (lambda data: {**data, "network": "../elsewhere.tflite"}, "name of a file beside it"),
+        (lambda data: {**data, "network": "other.tflite"}, "other.tflite can't be read"),
+        (lambda data: {**data, "network": "model.json"}, "no TensorFlow Lite file"),
+        (lambda data: {**data, "smoothing": 2}, "odd number"),
+        (lambda data: {**data, "smoothing": True}, "odd number"),
     ],
 )
 def test_a_malformed_model_is_refused_with_the_reason(
     change: Callable[[dict[str, Any]], object], says: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "model.json"
-    path.write_text(json.dumps(change(json.loads(BUNDLED.read_text()))))
+    copy(BUNDLED_MODEL.with_suffix(".tflite"), tmp_path)
+    path.write_text(json.dumps(change(json.loads(BUNDLED_MODEL.read_text()))))
     with pytest.raises(SettingsError, match=says):
         load_detector(path)
+
+
+def test_a_network_without_what_is_asked_of_it_says_so() -> None:
+    network = SignatureNetwork(BUNDLED_MODEL.with_suffix(".tflite").read_bytes(), ("compare", "foretell"))
+    with pytest.raises(SettingsError, match="lacks the signature foretell"):
+        network.run("compare", earlier=block_pattern(0)[None], later=block_pattern(1)[None])
 
 
 def test_no_model_and_no_json_are_refused(tmp_path: Path) -> None:
@@ -113,3 +163,9 @@ def test_no_model_and_no_json_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.json").write_text("weights")
     with pytest.raises(SettingsError, match="not JSON"):
         load_detector(tmp_path / "text.json")
+
+
+def test_the_bundled_model_says_what_it_is_and_is_small() -> None:
+    detector = load_detector(BUNDLED_MODEL)
+    assert (detector.class_name, detector.version) == ("violence", "violence-motion-1")
+    assert BUNDLED_MODEL.with_suffix(".tflite").stat().st_size < 2_000_000

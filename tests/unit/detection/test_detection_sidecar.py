@@ -241,7 +241,7 @@ def test_a_clip_shows_the_nearest_sample_at_each_tick(times: list[float], shown:
     assert [times[int(picture[0, 0])] for picture in grid] == shown
 
 
-def test_neither_tensorflow_nor_litert_is_loaded_before_a_model_needs_it() -> None:
+def test_neither_tensorflow_nor_litert_is_loaded_before_a_video_needs_it() -> None:
     program = (
         "import sys, shared.detection.detector as d, shared.settings as s; d.load_detector(s.BUNDLED_MODEL);"
         "print([name for name in ('tensorflow', 'keras', 'ai_edge_litert', 'shared.detection.convert')"
