@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from shared.detection.litert_file import SignatureNetwork, read_signatures
 from shared.detection.scoring import Picture, PictureFormat
 from shared.detection.windows import Window, Windower
-from shared.errors import SettingsError
+from shared.errors import MediaUnusable, SettingsError
 from shared.ports import ScoredWindow
 
 FORMAT = 1
@@ -91,8 +91,16 @@ class MotionScoring:
         return self._scores(self._cutter.push(seconds, picture))
 
     def finish(self, end_seconds: float) -> Iterable[ScoredWindow]:
-        """The last windows."""
+        """The last windows. Raises `MediaUnusable` (`too_few_pictures`) if no two pictures were close enough in time.
+
+        Such a video may show anything; it must not pass for calm.
+        """
         yield from self._scores(self._cutter.finish(end_seconds))
+        if self._cutter.samples > 1 and not self._cutter.compared:
+            raise MediaUnusable(
+                "too_few_pictures",
+                f"The pictures are more than {MAX_GAP_SECONDS} s apart, which is too far to tell how anything moves.",
+            )
         yield from self._smoother.finish()
 
     def _scores(self, windows: Sequence[PairWindow]) -> Iterator[ScoredWindow]:
@@ -121,9 +129,15 @@ class Network(Protocol):
 
 
 class PairWindows:
-    """Turns samples into windows of compared pairs, `_BATCH` samples at a time."""
+    """Turns samples into windows of compared pairs, `_BATCH` samples at a time.
+
+    `samples`: how many there were so far. `compared`: whether any two of them were close enough in time.
+    """
 
     def __init__(self, network: Network) -> None:
+        self.samples = 0
+        self.compared = False
+        self._seconds = -math.inf
         self._network = network
         self._windower: Windower[Sums] = Windower()
         self._last: Picture | None = None
@@ -131,6 +145,9 @@ class PairWindows:
 
     def push(self, seconds: float, picture: Picture) -> list[PairWindow]:
         """The windows that this sample completes, mostly none."""
+        self.samples += 1
+        self.compared = self.compared or seconds - self._seconds <= MAX_GAP_SECONDS
+        self._seconds = seconds
         self._waiting.append((seconds, picture))
         return self._flush() if len(self._waiting) == _BATCH else []
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from shared.detection.detector import load_detector
 from shared.detection.litert_file import SignatureNetwork
 from shared.detection.motion import MAX_PAIRS, SIDE, SUMS, MotionModel, PairWindows, read_motion_model, smoothed
-from shared.errors import SettingsError
+from shared.errors import MediaUnusable, SettingsError
 from shared.ports import ScoredWindow
 from shared.settings import BUNDLED_MODEL
 
@@ -46,7 +46,7 @@ def block_pattern(seed: int) -> Pictures:
     return np.kron(rng.integers(0, 256, (8, 8)), np.ones((8, 8))).astype(np.uint8)
 
 
-@given(arrays(np.uint8, st.tuples(st.integers(1, 50), st.just(SIDE), st.just(SIDE))), st.floats(0.01, 3))
+@given(arrays(np.uint8, st.tuples(st.integers(1, 50), st.just(SIDE), st.just(SIDE))), st.floats(0.01, 0.2))
 @settings(max_examples=30, deadline=None)
 def test_any_pictures_at_any_times_have_probabilities(pictures: Pictures, step: float) -> None:
     model, before = read_motion_model(BUNDLED_MODEL), pictures.copy()
@@ -66,6 +66,13 @@ def test_stills_are_harmless(model: MotionModel, count: int) -> None:
         assert all(window.probability < 0.25 for window in windows)
 
 
+@pytest.mark.parametrize("count", [2, 40])
+def test_pictures_too_far_apart_to_tell_motion_never_pass_for_calm(model: MotionModel, count: int) -> None:
+    with pytest.raises(MediaUnusable, match="too far to tell") as caught:
+        scored(model, at(4, count), [block_pattern(number % 2) for number in range(count)])
+    assert caught.value.code == "too_few_pictures"
+
+
 def test_pictures_on_either_side_of_a_gap_are_not_compared(model: MotionModel) -> None:
     dark, bright = np.zeros((SIDE, SIDE), np.uint8), np.tile(np.array([0, 255], np.uint8), (SIDE, SIDE // 2))
     cutter = PairWindows(model.network)
@@ -81,7 +88,7 @@ def test_a_light_switched_on_is_no_motion(model: MotionModel) -> None:
     for number in range(16):
         cutter.push(number / 15, scene + np.uint8(100 * (number % 2)))
     (window,) = cutter.finish(1.1)
-    changes = window.sums[:, :-2].reshape(len(window.sums), 2, 8, 8, 7)[..., 0]
+    changes = window.sums[:, :-2].reshape(len(window.sums), 2, 7, 8, 8)[:, :, 0]
     assert changes.max() < 1
 
 
