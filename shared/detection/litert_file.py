@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -20,6 +23,7 @@ from shared.detection.network import Shape, Values, run_in_parts
 from shared.errors import SettingsError
 
 _MAX_THREADS = 16
+_GREETING = Lock()
 # FlatBuffers name their kind at this place.
 _FILE_IDENTIFIER = b"TFL3"
 
@@ -137,10 +141,34 @@ def read_signatures(path: Path, signatures: Iterable[str]) -> SignatureNetwork:
 def _interpreter(content: bytes, threads: int) -> Any:
     from ai_edge_litert.interpreter import Interpreter  # takes 0.25 s
 
-    try:
-        return Interpreter(model_content=content, num_threads=threads)
-    except ValueError as error:
-        raise SettingsError("it is no TensorFlow Lite file") from error
+    with _without_greeting():
+        try:
+            interpreter = Interpreter(model_content=content, num_threads=threads)
+        except ValueError as error:
+            raise SettingsError("it is no TensorFlow Lite file") from error
+        with suppress(RuntimeError, ValueError):  # a file that can't be run is found out when it is run
+            interpreter.allocate_tensors()
+    return interpreter
+
+
+@contextmanager
+def _without_greeting() -> Iterator[None]:
+    """LiteRT greets once a process on the standard error, where every line is to be JSON, and can't be asked not to.
+
+    What anyone writes there meanwhile is held back for these milliseconds, not lost.
+    """
+    with _GREETING, tempfile.TemporaryFile() as held_back:
+        standard_error = os.dup(2)
+        os.dup2(held_back.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(standard_error, 2)
+            held_back.seek(0)
+            for line in held_back:
+                if b"TensorFlow Lite XNNPACK delegate" not in line:
+                    os.write(standard_error, line)
+            os.close(standard_error)
 
 
 def read_litert(path: Path) -> LiteRtNetwork:

@@ -30,7 +30,7 @@ class Seen:
             return bool(self.calls) and [document.id for document in self.calls[-1]] == ids
 
         with self._changed:
-            assert self._changed.wait_for(present, 10), f"waited for {ids}, saw {self.calls[-1:]}"
+            assert self._changed.wait_for(present, 30), f"waited for {ids}, saw {self.calls[-1:]}"
             return self.calls[-1]
 
 

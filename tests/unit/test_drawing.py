@@ -57,6 +57,6 @@ def test_the_fight_stands_out_and_the_walking_does_not(fight: Path) -> None:
     assert max(walking) < 0.45
 
 
-def test_people_who_walk_past_each_other_raise_no_alarm(tmp_path: Path) -> None:
+def test_people_who_stroll_past_each_other_raise_no_alarm(tmp_path: Path) -> None:
     draw_calm_clip(tmp_path / "calm.mp4")
     assert max(w.probability for w in windows_of(tmp_path / "calm.mp4")) < 0.45

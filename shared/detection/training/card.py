@@ -81,8 +81,10 @@ at most. This costs detections near the threshold; raise `sensitivity` to have t
 
 Two-second clips from few surveillance cameras: {groups} recordings say little about the next one, see the intervals.
 Long recordings, crowds, sport, dancing, play-fighting, moving cameras, night vision, and violence without fast
-movement (threats, weapons, strangling) were hardly or not measured. It knows fast, unsteady motion in one place, not
-intent. What is small in the picture, or shorter than a second, was not measured apart from the rest.
+movement (threats, weapons, strangling) were hardly or not measured. Brisk walking through the whole picture is its
+most frequent false alarm: of two drawn people who cross it in 12 s the model says 0.74, in 24 s 0.34. It knows fast,
+unsteady motion in one place, not intent. What is small in the picture, or shorter than a second, was not measured
+apart from the rest.
 
 ## Use
 

@@ -80,3 +80,14 @@ def test_the_detector_needs_neither_training_nor_drawing_libraries() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_detecting_writes_nothing_where_the_log_is(tmp_path: Path) -> None:
+    (tmp_path / "video.mp4").write_bytes(encode())
+    program = (
+        "import sys, shared.settings as s; from shared.detection.detector import load_detector;"
+        "load_detector(s.BUNDLED_MODEL).detect(open(sys.argv[1], 'rb'))"
+    )
+    arguments = [sys.executable, "-c", program, str(tmp_path / "video.mp4")]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
