@@ -6,7 +6,8 @@ domain's business, not this module's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,7 +18,7 @@ from shared.detection.motion import read_motion_model
 from shared.detection.own_model import load_own_model
 from shared.detection.scoring import Model
 from shared.detection.video import open_video
-from shared.errors import SettingsError
+from shared.errors import MediaUnusable, SettingsError
 from shared.ports import DetectionRun, ScoredWindow
 
 READERS: Mapping[str, Callable[[Path], Model]] = {
@@ -57,8 +58,20 @@ class WindowDetector:
             decoding = Decoding(video)
             for seconds, picture in decoding.samples(self._model.pictures, step=step):
                 scored.extend(scoring.push(seconds, picture))
-            scored.extend(scoring.finish(decoding.end))
+            with _step_explained(step):
+                scored.extend(scoring.finish(decoding.end))
             return DetectionRun(tuple(scored), decoding.end, decoding.truncated)
+
+
+@contextmanager
+def _step_explained(step: int) -> Iterator[None]:
+    """Where a `step` left too few pictures, the reason says so."""
+    try:
+        yield
+    except MediaUnusable as error:
+        if step == 1 or error.code != "too_few_pictures":
+            raise
+        raise MediaUnusable(error.code, f"{error.sentence} A step below {step} leaves more of them.") from error
 
 
 def load_detector(path: Path, *, setting: str = "MODEL_PATH") -> WindowDetector:

@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from shared.detection.litert_file import SignatureNetwork, read_signatures
 from shared.detection.scoring import Picture, PictureFormat
-from shared.detection.windows import Window, Windower
+from shared.detection.windows import HOP_SECONDS, Window, Windower
 from shared.errors import MediaUnusable, SettingsError
 from shared.ports import ScoredWindow
 
@@ -28,7 +29,7 @@ SIDE = 64
 """Pictures are squares of this many pixels, stretched."""
 
 SAMPLE_HZ = 20.0
-"""At most; a video's own rate is divided so that the samples are evenly spaced: 15 of 30 frames, 12.5 of 25."""
+"""At most; a steady rate is divided so that the samples are evenly spaced: 15 of 30 frames a second, 12.5 of 25."""
 
 MAX_PAIRS = 41
 """Pairs of consecutive samples in a window at most."""
@@ -47,13 +48,18 @@ Sums = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Description:
-    """What the JSON file says. `network`: the `.tflite` file beside it. `smoothing`: windows averaged, odd."""
+    """What the JSON file says. `network`: the `.tflite` file beside it. `smoothing`: windows averaged, odd.
+
+    `rates`: rows (seconds between samples, slope, offset), rising. The network's logit times slope plus offset is what
+    it would be at the rates it was mostly trained on. Interpolated between the rows; beyond them the nearest holds.
+    """
 
     name: str
     version: str
     class_name: str
     network: str
     smoothing: int
+    rates: tuple[tuple[float, float, float], ...]
 
 
 class MotionModel:
@@ -68,7 +74,7 @@ class MotionModel:
 
     def start(self) -> MotionScoring:
         """Begins a video."""
-        return MotionScoring(self.network, self._description.smoothing)
+        return MotionScoring(self.network, self._description)
 
 
 @dataclass(frozen=True)
@@ -81,10 +87,11 @@ class _Logit:
 class MotionScoring:
     """Implements `scoring.Scoring`. Keeps a batch of pictures, 2.5 s of sums and a few logits."""
 
-    def __init__(self, network: SignatureNetwork, smoothing: int) -> None:
+    def __init__(self, network: SignatureNetwork, description: Description) -> None:
         self._network = network
+        self._rates = description.rates
         self._cutter = PairWindows(network)
-        self._smoother = _Smoother(smoothing)
+        self._smoother = _Smoother(description.smoothing)
 
     def push(self, seconds: float, picture: Picture) -> Iterable[ScoredWindow]:
         """Scores come a batch of pictures and a window late."""
@@ -93,13 +100,13 @@ class MotionScoring:
     def finish(self, end_seconds: float) -> Iterable[ScoredWindow]:
         """The last windows. Raises `MediaUnusable` (`too_few_pictures`) if no two pictures were close enough in time.
 
-        Such a video may show anything; it must not pass for calm.
+        Such a video, a single picture too, may show anything; it must not pass for calm.
         """
         yield from self._scores(self._cutter.finish(end_seconds))
-        if self._cutter.samples > 1 and not self._cutter.compared:
+        if not self._cutter.compared:
             raise MediaUnusable(
                 "too_few_pictures",
-                f"The pictures are more than {MAX_GAP_SECONDS} s apart, which is too far to tell how anything moves.",
+                f"No two pictures are within {MAX_GAP_SECONDS} s of each other: too few to tell how anything moves.",
             )
         yield from self._smoother.finish()
 
@@ -108,16 +115,21 @@ class MotionScoring:
             return
         logits = self._network.run("judge", **stacked(windows))["logits"]
         for window, logit in zip(windows, logits, strict=True):
-            yield from self._smoother.push(_Logit(window.start, window.end, float(logit)))
+            evened = corrected(float(logit), window.gap, self._rates)
+            yield from self._smoother.push(_Logit(window.start, window.end, evened))
 
 
 @dataclass(frozen=True)
 class PairWindow:
-    """`sums` (pairs, SUMS) float32 of the pairs that lie in a window of time, at least one, at most `MAX_PAIRS`."""
+    """`sums` (pairs, SUMS) float32 of the pairs that lie in a window of time, at least one, at most `MAX_PAIRS`.
+
+    `gap`: seconds between the pictures of a pair, the median.
+    """
 
     start: float
     end: float
     sums: Sums
+    gap: float
 
 
 class Network(Protocol):
@@ -131,11 +143,11 @@ class Network(Protocol):
 class PairWindows:
     """Turns samples into windows of compared pairs, `_BATCH` samples at a time.
 
-    `samples`: how many there were so far. `compared`: whether any two of them were close enough in time.
+    Windows without two pictures that are close enough in time are left out: nothing can be said of them.
+    `compared`: whether any two were so far.
     """
 
     def __init__(self, network: Network) -> None:
-        self.samples = 0
         self.compared = False
         self._seconds = -math.inf
         self._network = network
@@ -145,7 +157,6 @@ class PairWindows:
 
     def push(self, seconds: float, picture: Picture) -> list[PairWindow]:
         """The windows that this sample completes, mostly none."""
-        self.samples += 1
         self.compared = self.compared or seconds - self._seconds <= MAX_GAP_SECONDS
         self._seconds = seconds
         self._waiting.append((seconds, picture))
@@ -153,7 +164,7 @@ class PairWindows:
 
     def finish(self, end_seconds: float) -> list[PairWindow]:
         """The last windows."""
-        return [*self._flush(), *map(_pairs_of, self._windower.finish(end_seconds))]
+        return [*self._flush(), *_pairs_of(self._windower.finish(end_seconds))]
 
     def _flush(self) -> list[PairWindow]:
         if not self._waiting:
@@ -164,26 +175,26 @@ class PairWindows:
         self._last = later[-1]
         times, self._waiting = [seconds for seconds, _ in self._waiting], []
         return [
-            _pairs_of(window)
+            window
             for seconds, sums in zip(times, compared, strict=True)
-            for window in self._windower.push(seconds, sums)
+            for window in _pairs_of(self._windower.push(seconds, sums))
         ]
 
 
-def _pairs_of(window: Window[Sums]) -> PairWindow:
+def _pairs_of(windows: Iterable[Window[Sums]]) -> Iterator[PairWindow]:
     """Each sample carries the pair that it ends; the first one's began before the window."""
-    times = np.asarray(window.times)
-    whole = np.flatnonzero(np.diff(times) <= MAX_GAP_SECONDS) + 1
-    if not len(whole):
-        return PairWindow(window.start, window.end, _still(window.values[0])[None])
-    return PairWindow(window.start, window.end, np.stack([window.values[at] for at in whole[:MAX_PAIRS]]))
+    for window in windows:
+        gaps = np.diff(np.asarray(window.times))
+        whole = np.flatnonzero(gaps <= MAX_GAP_SECONDS)[:MAX_PAIRS]
+        if len(whole):
+            sums = np.stack([window.values[at + 1] for at in whole])
+            yield PairWindow(window.start, window.end, sums, float(np.median(gaps[whole])))
 
 
-def _still(sums: Sums) -> Sums:
-    """The same picture twice: its contrast, no motion."""
-    still = np.zeros_like(sums)
-    still[-2:] = sums[-2:]
-    return still
+def corrected(logit: float, gap: float, rates: Sequence[tuple[float, float, float]]) -> float:
+    """`logit` as it would be at the rates trained on, see `Description.rates`."""
+    gaps, slopes, offsets = zip(*rates, strict=True)
+    return float(np.interp(gap, gaps, slopes) * logit + np.interp(gap, gaps, offsets))
 
 
 def stacked(windows: Sequence[PairWindow]) -> dict[str, NDArray[np.float32]]:
@@ -197,7 +208,7 @@ def stacked(windows: Sequence[PairWindow]) -> dict[str, NDArray[np.float32]]:
 
 
 class _Smoother:
-    """Averages each logit with as many neighbours on both sides as there are, never across a gap."""
+    """Averages each logit with as many neighbours on both sides as there are, never across windows left out."""
 
     def __init__(self, width: int) -> None:
         self._reach = width // 2
@@ -205,7 +216,7 @@ class _Smoother:
         self._done = 0
 
     def push(self, logit: _Logit) -> Iterator[ScoredWindow]:
-        if self._known and logit.start > self._known[-1].end:
+        if self._known and logit.start - self._known[-1].start > HOP_SECONDS + 1e-6:
             yield from self.finish()
         self._known.append(logit)
         if len(self._known) - self._done > self._reach:
@@ -260,7 +271,8 @@ def _description(path: Path) -> Description:
     problem = _problem(data)
     if problem:
         raise SettingsError(f"The model {path.name} can't be used: {problem}.")
-    return Description(**{name: data[name] for name in (*_TEXTS, "smoothing")})
+    rates = tuple((float(gap), float(slope), float(offset)) for gap, slope, offset in data["rates"])
+    return Description(**{name: data[name] for name in (*_TEXTS, "smoothing")}, rates=rates)
 
 
 _TEXTS = ("name", "version", "class_name", "network")
@@ -277,4 +289,12 @@ def _problem(data: Any) -> str | None:
     smoothing = data.get("smoothing")
     if not isinstance(smoothing, int) or isinstance(smoothing, bool) or not 1 <= smoothing <= 9 or smoothing % 2 == 0:
         return "smoothing must be an odd number from 1 to 9"
-    return None
+    return None if _are_rates(data.get("rates")) else "rates must be rows of three numbers, the first ones rising"
+
+
+def _are_rates(value: Any) -> bool:
+    if not isinstance(value, list) or not value or not all(isinstance(row, list) and len(row) == 3 for row in value):
+        return False
+    numbers = [number for row in value for number in row]
+    plain = all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers)
+    return plain and bool(np.isfinite(numbers).all()) and all(a[0] < b[0] for a, b in pairwise(value))

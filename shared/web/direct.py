@@ -40,7 +40,7 @@ FORM_BYTES = 64 << 10
 
 MAX_REQUEST_BYTES = MAX_FILE_BYTES + FORM_BYTES
 MAX_STEP = 30
-"""At 25 or 30 frames a second, one picture a second: with fewer, a window has nothing to compare."""
+"""One picture a second of 30, for models that judge single pictures; the bundled one says when it can't see motion."""
 
 MAX_REQUESTS = 8
 MAX_DETECTIONS = 2

@@ -23,6 +23,9 @@ from shared.detection.scoring import PictureFormat
 from shared.detection.training import network, views
 from shared.detection.video import open_video
 
+GAPS = (0.1, 0.125, 0.167, 0.2)
+"""Seconds between the samples of slow cameras, down to 5 pictures a second."""
+
 VIEWS = 8
 STILLS = 6
 """Varied copies, and stills, of each clip."""
@@ -32,6 +35,7 @@ Table = NDArray[np.float64]
 
 # Decoded larger than the detector sees it, so that a cropped copy isn't a blurred one.
 _LARGE = PictureFormat(120, 160, channels=1, hz=31.0, even=True)
+_DENSE = PictureFormat(SIDE, SIDE, channels=1, hz=31.0, even=True)
 _SEEN = PictureFormat(SIDE, SIDE, channels=1, hz=SAMPLE_HZ, even=True)
 # A varied copy of a long recording is made of this much of it.
 _VARIED_SECONDS = 4.0
@@ -39,11 +43,21 @@ _KEPT_PICTURES = 8
 
 
 @dataclass(frozen=True)
+class Thinned:
+    """A clip's windows as a slow camera would have taken it; `gap`: the median seconds between its pictures."""
+
+    gap: float
+    table: Table
+
+
+@dataclass(frozen=True)
 class Clip:
     """One labelled clip. `own`: its windows as the detector sees them; `varied` and `stills`: only to train on.
 
+    `thinned`: what it would be with pictures at least so many seconds apart, of each of `GAPS` above its own.
     `pictures` (a few, SIDE, SIDE) and the `first` window are kept to compare the exported network on.
-    `group` names the recording it comes from, `height` its lines; `calm` clips don't count as accuracy.
+    `group` names the recording it comes from, `height` its lines, `gap` the median seconds between samples;
+    `calm` clips don't count as accuracy.
     """
 
     name: str
@@ -52,9 +66,11 @@ class Clip:
     calm: bool
     height: int
     seconds: float
+    gap: float
     pictures: NDArray[np.uint8]
     first: PairWindow
     own: Table
+    thinned: dict[float, Thinned]
     varied: Table
     stills: Table
 
@@ -96,6 +112,8 @@ def _calm_group(path: Path) -> str:
 def _load(path: Path, label: int, group: str, calm: bool, runner: _Network, rng: np.random.Generator) -> Clip:
     times, pictures, end, _ = _decoded(path, _SEEN)
     own = _windows(views.View(times, pictures, end), runner)
+    spacing = float(np.median(np.diff(times)))
+    thinned = _thinned(path, spacing, runner)
     large_times, large, _, height = _decoded(path, _LARGE)
     varied = [_some(_windows(_vary(large_times, large, rng), runner), rng) for _ in range(VIEWS)]
     stills = [_windows(views.still(large[rng.integers(len(large))], rng), runner)[0] for _ in range(STILLS)]
@@ -106,9 +124,11 @@ def _load(path: Path, label: int, group: str, calm: bool, runner: _Network, rng:
         calm,
         height,
         end,
+        spacing,
         np.stack(pictures[:_KEPT_PICTURES]),
         own[0],
         runner.features(own),
+        thinned,
         runner.features(varied),
         runner.features(stills),
     )
@@ -121,6 +141,17 @@ def _decoded(path: Path, wanted: PictureFormat) -> tuple[views.Times, list[Gray]
         samples = list(decoding.samples(wanted))
         height = video.stream.codec_context.height
     return np.array([seconds for seconds, _ in samples]), [picture for _, picture in samples], decoding.end, height
+
+
+def _thinned(path: Path, spacing: float, runner: _Network) -> dict[float, Thinned]:
+    times, pictures, end, _ = _decoded(path, _DENSE)
+    found = {}
+    for gap in GAPS:
+        chosen = views.spaced(times, gap)
+        windows = _windows(views.View(times[chosen], [pictures[at] for at in chosen], end), runner)
+        if gap > spacing + 0.005 and windows:
+            found[gap] = Thinned(float(np.median(np.diff(times[chosen]))), runner.features(windows))
+    return found
 
 
 def _vary(times: views.Times, pictures: list[Gray], rng: np.random.Generator) -> views.View:

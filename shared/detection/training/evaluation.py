@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.detection.motion import smoothed
-from shared.detection.training.data import Clip
-from shared.detection.training.fitting import FOLDS, SMOOTHING, Choice, Vector, area, fit, folds, logits
+from shared.detection.motion import corrected, smoothed
+from shared.detection.training.data import GAPS, Clip, Thinned
+from shared.detection.training.fitting import FOLDS, SMOOTHING, Choice, Fitted, Vector, area, fit, folds, logits
 
 BINS = 10
 ALARM = 0.5
@@ -21,11 +21,15 @@ _DRAWS = 2000
 
 @dataclass(frozen=True)
 class Scores:
-    """Held-out results of one seed: for each clip the probabilities of its windows, and the mean logit of them."""
+    """Held-out results of one seed: for each clip the probabilities of its windows, and the mean logit of them.
+
+    `slow`: for each of `data.GAPS`, and each clip that could be thinned to it, its windows' probabilities then.
+    """
 
     windows: tuple[Vector, ...]
     clips: Vector
     choices: tuple[Choice, ...]
+    slow: dict[float, dict[int, Vector]]
 
 
 @dataclass(frozen=True)
@@ -46,13 +50,26 @@ def cross_validate(clips: Sequence[Clip], seed: int) -> Scores:
     """Nested: choices, calibration and caution are made anew in every training part."""
     found: list[Vector] = [np.zeros(0)] * len(clips)
     choices = []
+    slow: dict[float, dict[int, Vector]] = {gap: {} for gap in GAPS}
     for train, test in folds(clips, FOLDS, seed):
-        heads, choice = fit([clips[at] for at in train], seed)
-        choices.append(choice)
+        fitted = fit([clips[at] for at in train], seed)
+        choices.append(fitted.choice)
         for at in test:
-            found[at] = logits(heads, clips[at].own)
+            found[at] = own_logits(fitted, clips[at])
+            for gap, thinned in clips[at].thinned.items():
+                slow[gap][at] = _probabilities(fitted, thinned)
     windows = tuple(np.array(smoothed(list(row), SMOOTHING)) for row in found)
-    return Scores(windows, np.array([row.mean() for row in found]), tuple(choices))
+    return Scores(windows, np.array([row.mean() for row in found]), tuple(choices), slow)
+
+
+def own_logits(fitted: Fitted, clip: Clip) -> Vector:
+    """(windows,) of the clip as it is."""
+    return np.array([corrected(row, clip.gap, fitted.rates) for row in logits(fitted.heads, clip.own)])
+
+
+def _probabilities(fitted: Fitted, thinned: Thinned) -> Vector:
+    rows = logits(fitted.heads, thinned.table)
+    return np.array(smoothed([corrected(row, thinned.gap, fitted.rates) for row in rows], SMOOTHING))
 
 
 def figures(clips: Sequence[Clip], runs: Sequence[Scores], keep: Callable[[Clip], bool]) -> Figures:

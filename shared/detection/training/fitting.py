@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
 from shared.detection.motion import smoothed
-from shared.detection.training.data import Clip
+from shared.detection.training.data import GAPS, Clip
 from shared.detection.training.network import FEATURES, MAX_DEVIATIONS, SCALES, STATISTICS, Heads
 
 FOLDS = 5
@@ -52,6 +52,9 @@ _MOST_WINDOWS = 60
 _CALM_ALARMS = 0.1
 _MOST_CAUTION = 0.4
 _NEWTON_STEPS = 25
+# Up to here samples are as far apart as in most of the data: nothing to correct.
+_USUAL_GAP = 0.085
+_FEWEST_PAIRS = 8
 
 
 def folds(clips: Sequence[Clip], count: int, seed: int) -> list[Split]:
@@ -61,14 +64,48 @@ def folds(clips: Sequence[Clip], count: int, seed: int) -> list[Split]:
     return list(splitter.split(labels, labels, groups))
 
 
-def fit(clips: Sequence[Clip], seed: int) -> tuple[Heads, Choice]:
+@dataclass(frozen=True)
+class Fitted:
+    """`rates` as in `motion.Description`."""
+
+    heads: Heads
+    choice: Choice
+    rates: tuple[tuple[float, float, float], ...]
+
+
+def fit(clips: Sequence[Clip], seed: int) -> Fitted:
     """Chooses by AUC on inner folds, calibrates on their held-out clips, then fits on all `clips`."""
     held_out = {choice: _held_out(clips, choice, seed) for choice in CHOICES}
     best = max(CHOICES, key=lambda choice: _separation(clips, held_out[choice]))
     slope, offset = _calibrate(clips, held_out[best])
     offset -= _caution(clips, [slope * logits + offset for logits in held_out[best]])
     raw = fit_heads(clips, best)
-    return Heads(raw.means, raw.scales, slope * raw.weights, slope * raw.bias + offset), best
+    rates = _rates(clips, best, seed, slope, offset)
+    return Fitted(Heads(raw.means, raw.scales, slope * raw.weights, slope * raw.bias + offset), best, rates)
+
+
+def _rates(
+    clips: Sequence[Clip], choice: Choice, seed: int, slope: float, offset: float
+) -> tuple[tuple[float, float, float], ...]:
+    """What a slow camera's logits are corrected by: least squares from held-out clips thinned to the clips as they are.
+
+    No label takes part, so that a frame rate can't become a sign of violence.
+    """
+    pairs: dict[float, list[tuple[float, float, float]]] = {gap: [] for gap in GAPS}
+    for train, test in folds(clips, INNER_FOLDS, seed + 1):
+        heads = fit_heads([clips[at] for at in train], choice)
+        for clip in (clips[at] for at in test):
+            own = slope * logits(heads, clip.own).mean() + offset
+            for gap, thinned in clip.thinned.items():
+                pairs[gap].append((thinned.gap, slope * float(logits(heads, thinned.table).mean()) + offset, own))
+    rows = [(_USUAL_GAP, 1.0, 0.0)]
+    for found in pairs.values():
+        gap = float(np.mean([row[0] for row in found])) if found else 0.0
+        if len(found) >= _FEWEST_PAIRS and gap > rows[-1][0] + 0.001:  # videos of one rate thin to the same twice
+            _, thin, whole = np.array(found).T
+            line = np.polyfit(thin, whole, 1)
+            rows.append((gap, max(float(line[0]), 0.0), float(line[1])))
+    return tuple(rows)
 
 
 def logits(heads: Heads, features: Table) -> Vector:

@@ -40,10 +40,16 @@ def test_any_frame_rate(detector: WindowDetector, fps: int) -> None:
     assert run.duration == pytest.approx(3.0)
 
 
-def test_one_picture_is_one_harmless_window(detector: WindowDetector) -> None:
-    run = detector.detect(io.BytesIO(encode(seconds=0.04)))
-    (window,) = run.windows
-    assert window.probability < 0.3
+def test_one_picture_shows_no_motion_and_does_not_pass_for_calm(detector: WindowDetector) -> None:
+    with pytest.raises(MediaUnusable) as caught:
+        detector.detect(io.BytesIO(encode(seconds=0.04)))
+    assert caught.value.code == "too_few_pictures"
+
+
+def test_a_step_that_leaves_too_few_pictures_is_named(detector: WindowDetector) -> None:
+    assert detector.detect(io.BytesIO(encode(seconds=3)), step=5).windows
+    with pytest.raises(MediaUnusable, match=r"too few to tell how anything moves\. A step below 6 leaves more"):
+        detector.detect(io.BytesIO(encode(seconds=3)), step=6)
 
 
 def test_a_truncated_file_is_scored_as_far_as_it_goes(detector: WindowDetector) -> None:

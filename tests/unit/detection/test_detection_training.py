@@ -14,7 +14,7 @@ from shared.detection import train
 from shared.detection.decode import even_rate
 from shared.detection.motion import SIDE, PairWindow, read_motion_model, stacked
 from shared.detection.training import agreement, evaluation, fitting, network, views
-from shared.detection.training.data import Clip, load_clips
+from shared.detection.training.data import GAPS, Clip, load_clips
 from shared.settings import BUNDLED_MODEL
 
 pytestmark = pytest.mark.xdist_group("tensorflow")
@@ -53,10 +53,19 @@ def test_training_writes_a_model_its_card_and_plots(drawn_data: Path, tmp_path: 
 
 
 def test_the_same_clips_and_seed_give_the_same_numbers(drawn_data: Path, clips: list[Clip]) -> None:
-    once, choice = fitting.fit(clips, 3)
-    again, same = fitting.fit(load_clips(drawn_data, seed=1), 3)
-    assert choice == same
-    assert np.allclose(once.weights, again.weights, rtol=1e-6, atol=1e-9)
+    once, again = fitting.fit(clips, 3), fitting.fit(load_clips(drawn_data, seed=1), 3)
+    assert once.choice == again.choice
+    assert np.allclose(once.heads.weights, again.heads.weights, rtol=1e-6, atol=1e-9)
+    assert np.allclose(once.rates, again.rates)
+
+
+def test_a_slow_cameras_logits_are_corrected_without_regard_to_labels(clips: list[Clip]) -> None:
+    rates = fitting.fit(clips, 3).rates
+    assert rates[0][1:] == (1.0, 0.0)
+    gaps = [gap for gap, _, _ in rates]
+    assert gaps == sorted(set(gaps))
+    assert gaps[-1] == pytest.approx(GAPS[-1], abs=0.01)
+    assert all(slope >= 0 for _, slope, _ in rates)
 
 
 def test_every_clip_is_judged_by_a_model_that_did_not_see_its_recording(clips: list[Clip]) -> None:
@@ -96,7 +105,7 @@ def measured(pictures: list[NDArray[np.uint8]]) -> dict[str, float]:
     """The statistics at the finest scale of pictures 1/15 s apart."""
     stack = np.stack(pictures)
     sums = network.compare(stack[:-1], stack[1:]).numpy()
-    ready = stacked([PairWindow(0, 2, sums)])
+    ready = stacked([PairWindow(0, 2, sums, 1 / 15)])
     vector = network.statistics(ready["sums"], ready["present"]).numpy()[0]
     return dict(zip(network.STATISTICS, vector, strict=False))
 
