@@ -10,11 +10,11 @@ import os
 import re
 import tempfile
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,27 @@ _GREETING = Lock()
 _FILE_IDENTIFIER = b"TFL3"
 
 
+T = TypeVar("T")
+
+
+class _Pool(Generic[T]):
+    """What serves one thread at a time, as many as ever ran at once."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._idle: deque[T] = deque()
+
+    @contextmanager
+    def one(self) -> Iterator[T]:
+        """One for this thread alone. After an error it isn't used again: it may be unusable."""
+        try:
+            taken = self._idle.pop()
+        except IndexError:
+            taken = self._make()
+        yield taken
+        self._idle.append(taken)
+
+
 class LiteRtNetwork:
     """Implements `network.Network`. `content`: the bytes of a `.tflite` file.
 
@@ -35,11 +56,9 @@ class LiteRtNetwork:
     """
 
     def __init__(self, content: bytes) -> None:
-        self._content = content
-        first = _Instance(content)
-        self._idle = deque([first])
-        self.input_shape = first.input_shape
-        self.outputs = first.outputs
+        self._pool = _Pool(lambda: _Instance(content))
+        with self._pool.one() as first:
+            self.input_shape, self.outputs = first.input_shape, first.outputs
         self._rows = self.input_shape[0]
 
     def prepare(self, row: tuple[int, ...]) -> None:
@@ -59,13 +78,8 @@ class LiteRtNetwork:
 
     def run(self, batch: Values) -> Values:
         """(rows, outputs), dequantised."""
-        try:
-            instance = self._idle.pop()
-        except IndexError:
-            instance = _Instance(self._content)
-        scores = instance.run(batch) if self._rows is None else run_in_parts(instance.run, batch, self._rows)
-        self._idle.append(instance)  # not after an error, which may leave it unusable
-        return scores
+        with self._pool.one() as instance:
+            return instance.run(batch) if self._rows is None else run_in_parts(instance.run, batch, self._rows)
 
 
 class _Instance:
@@ -105,22 +119,18 @@ class SignatureNetwork:
             raise SettingsError("it is no TensorFlow Lite file")
         self._content = content
         self._signatures = tuple(signatures)
-        self._idle: deque[dict[str, Any]] = deque()
+        self._pool = _Pool(self._runners)
 
     def run(self, signature: str, /, **inputs: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
         """The outputs by name, each with as many rows as the inputs have.
 
         Raises `SettingsError` where the file is damaged or lacks a signature.
         """
-        try:
-            runners = self._idle.pop()
-        except IndexError:
-            runners = self._instance()
-        outputs: dict[str, NDArray[np.float32]] = runners[signature](**inputs)
-        self._idle.append(runners)  # not after an error, which may leave it unusable
-        return outputs
+        with self._pool.one() as runners:
+            outputs: dict[str, NDArray[np.float32]] = runners[signature](**inputs)
+            return outputs
 
-    def _instance(self) -> dict[str, Any]:
+    def _runners(self) -> dict[str, Any]:
         interpreter = _interpreter(self._content, 1)
         missing = set(self._signatures) - set(interpreter.get_signature_list())
         if missing:

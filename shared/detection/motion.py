@@ -238,7 +238,7 @@ class _Smoother:
         return scored
 
 
-def smoothed(logits: Sequence[float], width: int) -> list[float]:
+def smoothed(logits: Iterable[float], width: int) -> list[float]:
     """The probabilities of consecutive windows without a gap, as a video's scoring gives them."""
     smoother = _Smoother(width)
     found = [scored for at, value in enumerate(logits) for scored in smoother.push(_Logit(at / 2, at / 2 + 2, value))]

@@ -16,7 +16,7 @@ from shared.detection.motion import Description, write_description
 from shared.detection.training import agreement, network
 from shared.detection.training.card import Measured, write_card
 from shared.detection.training.data import load_clips
-from shared.detection.training.evaluation import cross_validate, own_logits, seen_by
+from shared.detection.training.evaluation import cross_validate, evened_logits, probabilities
 from shared.detection.training.fitting import SMOOTHING, fit
 
 SEED = 20
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / DESCRIPTION.network).write_bytes(content)
     write_description(replace(DESCRIPTION, rates=fitted.rates), heads.as_data(), options.out / f"{version}.json")
-    seen = seen_by(clips, lambda clip: own_logits(fitted, clip))
+    seen = [probabilities(evened_logits(fitted, clip.own, clip.gap)) for clip in clips]
     card = write_card(Measured(version, clips, runs, seen, len(content), difference, SEED), options.out)
     print(card)  # noqa: T201  # the command's output
 

@@ -1,6 +1,6 @@
 """Labelled clips on disk to tables of features, with varied copies.
 
-Expects a folder with `scfd.csv` (columns clip, label, group, size_px) and `calm/` (clips without violence). The footage
+Expects a folder with `scfd.csv` (columns clip, label, group) and `calm/` (clips without violence). The footage
 is read where it lies; nothing of it is written anywhere. A clip's own windows come through the very code that the
 detector runs, so that what is measured here is what a user gets.
 """

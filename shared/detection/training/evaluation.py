@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.detection.motion import corrected, smoothed
-from shared.detection.training.data import GAPS, Clip, Thinned
+from shared.detection.training.data import GAPS, Clip, Table
 from shared.detection.training.fitting import FOLDS, SMOOTHING, Choice, Fitted, Vector, area, fit, folds, logits
 
 BINS = 10
@@ -55,21 +55,21 @@ def cross_validate(clips: Sequence[Clip], seed: int) -> Scores:
         fitted = fit([clips[at] for at in train], seed)
         choices.append(fitted.choice)
         for at in test:
-            found[at] = own_logits(fitted, clips[at])
+            found[at] = evened_logits(fitted, clips[at].own, clips[at].gap)
             for gap, thinned in clips[at].thinned.items():
-                slow[gap][at] = _probabilities(fitted, thinned)
-    windows = tuple(np.array(smoothed(list(row), SMOOTHING)) for row in found)
+                slow[gap][at] = probabilities(evened_logits(fitted, thinned.table, thinned.gap))
+    windows = tuple(probabilities(row) for row in found)
     return Scores(windows, np.array([row.mean() for row in found]), tuple(choices), slow)
 
 
-def own_logits(fitted: Fitted, clip: Clip) -> Vector:
-    """(windows,) of the clip as it is."""
-    return np.array([corrected(row, clip.gap, fitted.rates) for row in logits(fitted.heads, clip.own)])
+def evened_logits(fitted: Fitted, table: Table, gap: float) -> Vector:
+    """(windows,) of one clip whose pictures are `gap` seconds apart, corrected for that."""
+    return np.array([corrected(row, gap, fitted.rates) for row in logits(fitted.heads, table)])
 
 
-def _probabilities(fitted: Fitted, thinned: Thinned) -> Vector:
-    rows = logits(fitted.heads, thinned.table)
-    return np.array(smoothed([corrected(row, thinned.gap, fitted.rates) for row in rows], SMOOTHING))
+def probabilities(rows: Vector) -> Vector:
+    """(windows,) of one clip's logits, smoothed as the detector does."""
+    return np.array(smoothed(rows, SMOOTHING))
 
 
 def figures(clips: Sequence[Clip], runs: Sequence[Scores], keep: Callable[[Clip], bool]) -> Figures:
@@ -98,11 +98,6 @@ def figures(clips: Sequence[Clip], runs: Sequence[Scores], keep: Callable[[Clip]
 def alarms(clips: Sequence[Clip], windows: Sequence[Vector]) -> list[str]:
     """The calm clips with any window that counts."""
     return [clip.name for clip, row in zip(clips, windows, strict=True) if clip.calm and (row >= ALARM).any()]
-
-
-def seen_by(clips: Sequence[Clip], score: Callable[[Clip], Vector]) -> list[Vector]:
-    """Each clip's window probabilities by a final model's logits."""
-    return [np.array(smoothed(list(score(clip)), SMOOTHING)) for clip in clips]
 
 
 def calibration_error(labels: NDArray[np.int64], windows: Sequence[Vector]) -> float:

@@ -75,25 +75,25 @@ class Fitted:
 
 def fit(clips: Sequence[Clip], seed: int) -> Fitted:
     """Chooses by AUC on inner folds, calibrates on their held-out clips, then fits on all `clips`."""
-    held_out = {choice: _held_out(clips, choice, seed) for choice in CHOICES}
+    inner = {choice: _inner_heads(clips, choice, seed) for choice in CHOICES}
+    held_out = {choice: _held_out(clips, inner[choice]) for choice in CHOICES}
     best = max(CHOICES, key=lambda choice: _separation(clips, held_out[choice]))
     slope, offset = _calibrate(clips, held_out[best])
     offset -= _caution(clips, [slope * logits + offset for logits in held_out[best]])
     raw = fit_heads(clips, best)
-    rates = _rates(clips, best, seed, slope, offset)
+    rates = _rates(clips, inner[best], slope, offset)
     return Fitted(Heads(raw.means, raw.scales, slope * raw.weights, slope * raw.bias + offset), best, rates)
 
 
 def _rates(
-    clips: Sequence[Clip], choice: Choice, seed: int, slope: float, offset: float
+    clips: Sequence[Clip], inner: Sequence[tuple[Heads, NDArray[np.intp]]], slope: float, offset: float
 ) -> tuple[tuple[float, float, float], ...]:
     """What a slow camera's logits are corrected by: least squares from held-out clips thinned to the clips as they are.
 
     No label takes part, so that a frame rate can't become a sign of violence.
     """
     pairs: dict[float, list[tuple[float, float, float]]] = {gap: [] for gap in GAPS}
-    for train, test in folds(clips, INNER_FOLDS, seed + 1):
-        heads = fit_heads([clips[at] for at in train], choice)
+    for heads, test in inner:
         for clip in (clips[at] for at in test):
             own = slope * logits(heads, clip.own).mean() + offset
             for gap, thinned in clip.thinned.items():
@@ -169,10 +169,16 @@ def _weight(clip: Clip) -> float:
     return _CALM_WEIGHT * min(max(clip.seconds / _CALM_SECONDS, 1.0), _MOST_CALM) if clip.calm else 1.0
 
 
-def _held_out(clips: Sequence[Clip], choice: Choice, seed: int) -> list[Vector]:
+def _inner_heads(clips: Sequence[Clip], choice: Choice, seed: int) -> list[tuple[Heads, NDArray[np.intp]]]:
+    """For each inner fold the heads of its training part, and the indices of the clips that they never saw."""
+    return [
+        (fit_heads([clips[at] for at in train], choice), test) for train, test in folds(clips, INNER_FOLDS, seed + 1)
+    ]
+
+
+def _held_out(clips: Sequence[Clip], inner: Sequence[tuple[Heads, NDArray[np.intp]]]) -> list[Vector]:
     found: list[Vector] = [np.zeros(0)] * len(clips)
-    for train, test in folds(clips, INNER_FOLDS, seed + 1):
-        heads = fit_heads([clips[at] for at in train], choice)
+    for heads, test in inner:
         for at in test:
             found[at] = logits(heads, clips[at].own)
     return found
@@ -198,7 +204,7 @@ def _calibrate(clips: Sequence[Clip], held_out: Sequence[Vector]) -> tuple[float
 
 def _caution(clips: Sequence[Clip], held_out: Sequence[Vector]) -> float:
     """The least that the logits must fall until at most a tenth of the calm clips alarm; `_MOST_CAUTION` at most."""
-    peaks = [max(smoothed(list(row), SMOOTHING)) for row, clip in zip(held_out, clips, strict=True) if clip.calm]
+    peaks = [max(smoothed(row, SMOOTHING)) for row, clip in zip(held_out, clips, strict=True) if clip.calm]
     if not peaks:
         return 0.0
     allowed = int(_CALM_ALARMS * len(peaks))
