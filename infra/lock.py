@@ -22,6 +22,7 @@ OPTIONS = [
     "3.11",
     "--generate-hashes",
     "--no-annotate",
+    "--no-strip-extras",
     "--quiet",
 ]
 

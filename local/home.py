@@ -26,13 +26,14 @@ from shared.adapters.embedded.documents import SqliteDocuments
 from shared.adapters.embedded.queue import QueueSubscription, SqliteQueue
 from shared.adapters.embedded.queue_workers import QueueWorkers
 from shared.adapters.system_clock import SystemClock
-from shared.delivery import StageRunner, publish_pending, receive
+from shared.delivery import StageRunner, receive
 from shared.detection.contact_sheet import TileSheets
 from shared.detection.detector import load_detector
 from shared.detection.probe import StreamProbe
 from shared.errors import SightlineError
-from shared.handlers import correlate, detect, direct, ingest, observe, scoring, signals, uploads
+from shared.handlers import context, correlate, detect, direct, ingest, observe, scoring, signals, uploads
 from shared.ids import TimeOrderedIds
+from shared.outbox import publish_pending
 from shared.ports import Delivery
 from shared.settings import EmbeddedSettings
 from shared.web import analysis, beacons, incidents, service, timeline
@@ -139,6 +140,7 @@ class Home:
                 runner,
             ),
             "detect": partial(receive, detect.consumer, self._scoring, runner),
+            "context": partial(receive, context.consumer, self._context_deps(), runner),
             "correlate": partial(receive, correlate.consumer, correlate.Deps(self._observe), runner),
         }
         declared = self._declared.event_functions()
@@ -159,6 +161,11 @@ class Home:
             incidents.router(lambda: self.documents),
             service.router(self._service_deps),
         ]
+
+    def _context_deps(self) -> context.Deps:
+        """Without a key Gemini can't be asked, and the ledger says so."""
+        why = "GOOGLE_API_KEY is not set, so Gemini was not asked."
+        return context.Deps(self.documents, self.media, None, TileSheets(), why_no_model=why)
 
     def _service_deps(self) -> service.Deps:
         checks: dict[str, service.Check] = {

@@ -7,12 +7,13 @@ next delivery. This module knows no stage; `shared/domain/stages.py` decides, th
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Generic, TypeVar
+from datetime import timedelta
+from typing import Generic, Protocol, TypeVar
 
 from shared import ids, logs
+from shared.completion import announce_if_complete
 from shared.domain.stages import (
     MAX_ATTEMPTS,
     ClaimDecision,
@@ -32,8 +33,9 @@ from shared.errors import (
     SightlineError,
     VersionConflict,
 )
-from shared.lease import Lease
-from shared.messages import Message, encode
+from shared.lease import HeldClaim, Lease
+from shared.messages import Message, ReplayOrder
+from shared.outbox import outbox_of, publish_outbox
 from shared.ports import (
     Bus,
     Clock,
@@ -41,9 +43,7 @@ from shared.ports import (
     Delivery,
     Document,
     Documents,
-    Filter,
     OutgoingMessage,
-    Query,
     Write,
 )
 from shared.repositories import assets, work
@@ -67,15 +67,83 @@ class Work:
     stage: Stage
 
 
+class ObjectMessage(Protocol):
+    """A message about one generation of one object."""
+
+    @property
+    def asset_id(self) -> str:
+        """Whose ledger the work is recorded in."""
+        ...
+
+    @property
+    def bucket(self) -> str:
+        """Where the object lies."""
+        ...
+
+    @property
+    def object_name(self) -> str:
+        """The object."""
+        ...
+
+    @property
+    def generation(self) -> int:
+        """Which of its generations."""
+        ...
+
+    @property
+    def replay(self) -> ReplayOrder | None:
+        """Set when only one stage shall run again."""
+        ...
+
+
+def work_for(message: ObjectMessage, stage: Stage) -> Work | None:
+    """The piece of work that a message asks of a stage; None when it asks another stage to run again."""
+    name = stage_name(stage, message.replay)
+    if name is None:
+        return None
+    key = ids.work_key(message.bucket, message.object_name, message.generation, name)
+    return Work(key, message.asset_id, stage)
+
+
+def stage_name(stage: Stage, replay: ReplayOrder | None) -> str | None:
+    """What a stage is called in the key of its work: a replay is work of its own. None: this stage is not meant."""
+    if replay is None:
+        return stage.value
+    return f"{stage}/{replay.id}" if replay.stage == stage else None
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try at a piece of work. `number` counts from 1; `is_last`: nobody will try again if this one fails.
+
+    `report` tells the ledger which share (0-1) is done; it may be called often, and costs a write now and then.
+    """
+
+    work: Work
+    number: int = 1
+    is_last: bool = False
+    report: Callable[[float], None] = lambda _: None
+
+    @property
+    def asset_id(self) -> str:
+        """Whose ledger it is."""
+        return self.work.asset_id
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """What a handler wants to happen, all or nothing: writes, then messages. `version` names the model or API used."""
+    """What a handler wants to happen, all or nothing: writes, then messages. `version` names the model or API used.
+
+    `error_*` say why a stage was skipped, or failed in a way that ends it without being an exception.
+    """
 
     writes: tuple[Write, ...] = ()
     messages: tuple[Message, ...] = ()
     state: StageState = StageState.DONE
     version: str | None = None
     cost_usd: float = 0.0
+    error_code: str | None = None
+    error_message: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +153,7 @@ class Consumer(Generic[M, D]):
     stage: Stage
     decode: Callable[[Delivery], M | None]
     prepare: Callable[[M, D], Work | None]
-    handle: Callable[[M, D, Work], Outcome]
+    handle: Callable[[M, D, Attempt], Outcome]
 
 
 def receive(consumer: Consumer[M, D], deps: D, runner: StageRunner, delivery: Delivery) -> None:
@@ -104,7 +172,7 @@ def receive(consumer: Consumer[M, D], deps: D, runner: StageRunner, delivery: De
             if piece is None:
                 return
             with logs.context(asset=piece.asset_id):
-                runner.run(piece, delivery, lambda: consumer.handle(message, deps, piece))
+                runner.run(piece, delivery, lambda attempt: consumer.handle(message, deps, attempt))
         except Permanent as error:
             runner.reject(consumer.stage, delivery, error)
 
@@ -118,18 +186,19 @@ class StageRunner:
         self._clock = clock
         self._lease = lease
 
-    def run(self, piece: Work, delivery: Delivery, perform: Callable[[], Outcome]) -> None:
+    def run(self, piece: Work, delivery: Delivery, perform: Callable[[Attempt], Outcome]) -> None:
         """Claims, performs, settles and publishes; or does what the ledger says instead.
 
         Raises `InProgress` while another worker holds the lease, and whatever `perform` raises that is not
         `Permanent`.
         """
         attempt = self._claim(piece, delivery)
-        if attempt is None:
-            return
-        with Lease(self._documents, self._clock, piece.key, attempt.record, self._lease) as lease:
-            outbox = self._perform(attempt, lease, perform)
-        publish_outbox(self._documents, self._bus, piece.key, outbox)
+        if attempt is not None:
+            with Lease(self._documents, self._clock, attempt.held_claim(), self._lease) as lease:
+                outbox = self._perform(attempt, lease, perform)
+            publish_outbox(self._documents, self._bus, piece.key, outbox)
+        # A duplicate looks, too: the one before it may have died between its commit and this.
+        announce_if_complete(self._documents, self._bus, self._clock, piece.asset_id)
 
     def reject(self, stage: Stage, delivery: Delivery, error: Permanent) -> None:
         """Records a message that no retry can mend, and that belongs to no asset's ledger."""
@@ -148,7 +217,7 @@ class StageRunner:
         except AlreadyExists:
             return
 
-    def _claim(self, piece: Work, delivery: Delivery) -> _Attempt | None:
+    def _claim(self, piece: Work, delivery: Delivery) -> _Claimed | None:
         """An attempt whose claim is now ours, or None when there is nothing left to do."""
         for _ in range(MAX_CONFLICTS):
             found = work.load(self._documents, piece.key)
@@ -168,13 +237,13 @@ class StageRunner:
                 return attempt
         raise Retryable("the claim was contended")
 
-    def _new_attempt(self, piece: Work, delivery: Delivery, held: WorkRecord | None) -> _Attempt:
+    def _new_attempt(self, piece: Work, delivery: Delivery, held: WorkRecord | None) -> _Claimed:
         now = self._clock.now()
         count = 1 + (held.attempts if held else 0)
         record = WorkRecord(WorkState.RUNNING, ids.new_uuid(), count, now + self._lease)
-        return _Attempt(piece, delivery, record, StageRecord(StageState.RUNNING, count, started=now))
+        return _Claimed(piece, delivery, record, StageRecord(StageState.RUNNING, count, started=now))
 
-    def _try_claim(self, attempt: _Attempt, held: Document | None) -> bool:
+    def _try_claim(self, attempt: _Claimed, held: Document | None) -> bool:
         claim = work.claim(attempt.piece.key, attempt.record, held)
         try:
             self._documents.commit([claim, attempt.shown_as(attempt.shown)])
@@ -187,7 +256,7 @@ class StageRunner:
             return False
         return True
 
-    def _perform(self, attempt: _Attempt, lease: Lease, perform: Callable[[], Outcome]) -> list[OutgoingMessage]:
+    def _perform(self, attempt: _Claimed, lease: Lease, perform: Callable[[Attempt], Outcome]) -> list[OutgoingMessage]:
         try:
             return self._perform_and_settle(attempt, lease, perform)
         except Permanent as error:
@@ -202,12 +271,12 @@ class StageRunner:
             raise
 
     def _perform_and_settle(
-        self, attempt: _Attempt, lease: Lease, perform: Callable[[], Outcome]
+        self, attempt: _Claimed, lease: Lease, perform: Callable[[Attempt], Outcome]
     ) -> list[OutgoingMessage]:
         for _ in range(MAX_CONFLICTS):
-            outcome = perform()
+            outcome = perform(attempt.seen_by_handler(lease.report))
             outbox = outbox_of(attempt.piece.key, outcome.messages, self._clock.now())
-            done = self._ended(attempt, outcome.state)
+            done = self._ended(attempt, outcome.state, outcome.error_code, outcome.error_message)
             done = replace(done, version=outcome.version, cost_usd=outcome.cost_usd)
             settled = replace(attempt.record, state=WorkState.DONE, published=not outbox)
             try:
@@ -218,7 +287,7 @@ class StageRunner:
             return outbox
         raise Retryable("the result lost too many races")
 
-    def _release(self, attempt: _Attempt, lease: Lease, error: Exception) -> None:
+    def _release(self, attempt: _Claimed, lease: Lease, error: Exception) -> None:
         """Gives the claim back at once, so that the redelivery need not wait for the lease to run out."""
         count = attempt.delivery.attempt
         if count >= MAX_ATTEMPTS:
@@ -230,57 +299,20 @@ class StageRunner:
         released = replace(attempt.record, state=WorkState.RELEASED, lease_until=self._clock.now())
         try:
             lease.settle(released, [attempt.shown_as(shown)])
+            if shown.state is StageState.FAILED:
+                announce_if_complete(self._documents, self._bus, self._clock, attempt.piece.asset_id)
         except SightlineError as second:
             # The first error is the one to raise, and the lease runs out by itself.
             log.warning("the claim could not be released: %s", type(second).__name__)
 
     def _ended(
-        self, attempt: _Attempt, state: StageState, code: str | None = None, sentence: str | None = None
+        self, attempt: _Claimed, state: StageState, code: str | None = None, sentence: str | None = None
     ) -> StageRecord:
         return replace(attempt.shown, state=state, ended=self._clock.now(), error_code=code, error_message=sentence)
 
 
-def publish_pending(documents: Documents, bus: Bus, now: datetime, *, limit: int = 100) -> int:
-    """Publishes outboxes that somebody saved and then died before publishing; returns how many.
-
-    Those whose lease still runs are left to their worker. One that cannot be published does not hold up the others.
-    """
-    page = documents.query(Query(work.COLLECTION, (Filter("published", "==", False),)), limit=limit)
-    published = 0
-    for document in page.documents:
-        if document.data["lease_until"] > now:
-            continue
-        try:
-            publish_outbox(documents, bus, document.id, work.outbox_of(document))
-            published += 1
-        except Exception as error:  # whatever is wrong with this one, the next may be well
-            log.warning("outbox %s still waits: %s", document.id, type(error).__name__)
-    return published
-
-
-def outbox_of(key: str, messages: Sequence[Message], now: datetime) -> list[OutgoingMessage]:
-    """The messages of a piece of work as they are published; their ids repeat when the work does."""
-    return [
-        encode(message, message_id=ids.derived_uuid(key, str(number)), now=now)
-        for number, message in enumerate(messages)
-    ]
-
-
-def publish_outbox(documents: Documents, bus: Bus, key: str, outbox: Sequence[OutgoingMessage]) -> None:
-    """Publishes what a saved result wants published, then marks it. Repeating it is harmless."""
-    if not outbox:
-        return
-    try:
-        for message in outbox:
-            bus.publish(message)
-    except Permanent as error:
-        # A missing topic is a fault of the deployment, not of the message: the outbox must wait, not be given up.
-        raise Retryable(f"the outbox could not be published: {error}") from error
-    documents.commit([work.mark_published(key)])
-
-
 @dataclass(frozen=True)
-class _Attempt:
+class _Claimed:
     """One claimed try: the claim as stored, and the stage as the ledger shows it while it runs."""
 
     piece: Work
@@ -291,3 +323,12 @@ class _Attempt:
     def shown_as(self, record: StageRecord) -> Write:
         """The write that makes the ledger show `record`."""
         return assets.stage_update(self.piece.asset_id, self.piece.stage, record)
+
+    def held_claim(self) -> HeldClaim:
+        """What the lease renews, and how it shows progress."""
+        return HeldClaim(self.piece.key, self.record, lambda share: self.shown_as(replace(self.shown, progress=share)))
+
+    def seen_by_handler(self, report: Callable[[float], None]) -> Attempt:
+        """As the handler sees it."""
+        number = max(self.record.attempts, self.delivery.attempt)
+        return Attempt(self.piece, number, number >= MAX_ATTEMPTS, report)

@@ -12,6 +12,7 @@ SightlineError
 │   └── TooLarge             a document, body or file over its limit
 ├── Retryable                worth another try: raise it, the message comes again
 │   └── InProgress           another worker holds the lease
+├── AnalyserFailed           an optional analyser gave no usable answer; says whether asking again is worth it
 ├── AlreadyExists            a create found the document or blob there
 ├── VersionConflict          a compare-and-set lost its race (or the document is gone)
 ├── PreconditionFailed       a blob's generation is not the one that was asked for
@@ -89,6 +90,22 @@ class Retryable(SightlineError):
 
 class InProgress(Retryable):
     """Another worker holds the lease of this piece of work."""
+
+
+class AnalyserFailed(SightlineError):
+    """An analyser (Gemini, ...) gave no usable answer. Never fatal to the analysis, and never read as "clean".
+
+    `code` is a stable snake_case word, `sentence` is fit for a client. `tries`: how often in all the same question is
+    worth asking (1: never again, as for a blocked answer; `PATIENT`: as long as the message is delivered).
+    """
+
+    PATIENT = 1000
+
+    def __init__(self, code: str, sentence: str, *, tries: int) -> None:
+        super().__init__(f"{code}: {sentence}")
+        self.code = code
+        self.sentence = sentence
+        self.tries = tries
 
 
 class AlreadyExists(SightlineError):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextvars
 import logging
 import threading
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from shared.domain.stages import WorkRecord, WorkState
@@ -17,6 +17,19 @@ from shared.repositories import work
 log = logging.getLogger(__name__)
 
 
+PROGRESS_SECONDS = 2.0
+"""How often progress is written at most: often enough for a person who waits, seldom enough for the bill."""
+
+
+@dataclass(frozen=True)
+class HeldClaim:
+    """A claim as it was stored, and the write that shows a share (0-1) of its work as done."""
+
+    key: str
+    record: WorkRecord
+    progress_write: Callable[[float], Write]
+
+
 class Lease:
     """The claim of one attempt on one piece of work, as a context manager.
 
@@ -25,11 +38,14 @@ class Lease:
     twice.
     """
 
-    def __init__(self, documents: Documents, clock: Clock, key: str, record: WorkRecord, length: timedelta) -> None:
+    def __init__(self, documents: Documents, clock: Clock, claim: HeldClaim, length: timedelta) -> None:
         self._documents = documents
         self._clock = clock
-        self._key = key
-        self._record = record
+        self._key = claim.key
+        self._record = claim.record
+        self._progress_write = claim.progress_write
+        self._reported = 0.0
+        self._shown = 0.0
         self._length = length
         self._version = ""
         self._lock = threading.Lock()
@@ -47,6 +63,10 @@ class Lease:
         self._ended.set()
         if self._renewer is not None:
             self._renewer.join()
+
+    def report(self, share: float) -> None:
+        """Says which share (0-1) of the work is done; shown with the next renewal, or within a few seconds."""
+        self._reported = min(max(share, self._reported), 1.0)
 
     def settle(
         self, record: WorkRecord, writes: Sequence[Write], outbox: Sequence[OutgoingMessage] | None = None
@@ -74,7 +94,13 @@ class Lease:
         return found[1].version
 
     def _renew_until_ended(self) -> None:
-        while not self._ended.wait(self._length.total_seconds() / 3):
+        third = self._length.total_seconds() / 3
+        waited = 0.0
+        while not self._ended.wait(tick := min(third, PROGRESS_SECONDS)):
+            waited += tick
+            if waited < third and self._reported == self._shown:
+                continue
+            waited = 0.0
             try:
                 self._renew()
             except VersionConflict:
@@ -87,6 +113,9 @@ class Lease:
         with self._lock:
             if self._ended.is_set():
                 return
+            share = self._reported
+            writes = [self._progress_write(share)] if share != self._shown else []
             self._record = replace(self._record, lease_until=self._clock.now() + self._length)
-            self._documents.commit([work.update(self._key, self._record, self._version)])
+            self._documents.commit([work.update(self._key, self._record, self._version), *writes])
             self._version = self._present_version()
+            self._shown = share

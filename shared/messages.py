@@ -38,6 +38,14 @@ FINALISED_KINDS = frozenset({None, "OBJECT_FINALIZE", "google.cloud.storage.obje
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReplayOrder:
+    """Asks one stage alone to run again on what is stored; the others pass the message by. `id` names the replay."""
+
+    id: str
+    stage: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class MediaUploaded:
     """An upload was identified and probed. `duration` in seconds."""
 
@@ -49,6 +57,7 @@ class MediaUploaded:
     object_name: str
     generation: int
     duration: float
+    replay: ReplayOrder | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +74,48 @@ class MediaDetected:
     segments: tuple[Segment, ...]
     confidence: float
     model: str
+    replay: ReplayOrder | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaDescribed:
+    """The context stage has looked at an upload. `threat_level` (0-2) may raise attention and lowers nothing."""
+
+    TYPE: ClassVar[str] = "media-described.v1"
+    TOPIC: ClassVar[str] = "media-described"
+
+    asset_id: str
+    bucket: str
+    object_name: str
+    generation: int
+    objects: tuple[str, ...]
+    emotions: tuple[str, ...]
+    scenes: tuple[str, ...]
+    description: str
+    threat_level: int | None
+    model: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaAnalysed:
+    """Every stage of an upload has ended: its AnalysisData is complete. Sent once each time that becomes true.
+
+    `state` is `done` or `failed`; `missing` names the stages that gave no result, each with its reason's code.
+    `overall_risk` is `unknown` where nothing was detected because nothing was looked at.
+    """
+
+    TYPE: ClassVar[str] = "media-analysed.v1"
+    TOPIC: ClassVar[str] = "media-analysed"
+
+    asset_id: str
+    object_name: str
+    generation: int | None
+    state: str
+    overall_risk: str
+    confidence: float
+    attention: str
+    missing: Mapping[str, str]
+    cost_usd: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +155,7 @@ class ObjectFinalised:
     name: str
     generation: int
     source_id: str | None = None
+    replay: ReplayOrder | None = None
 
 
 def encode(message: Message, *, message_id: str, now: datetime) -> OutgoingMessage:

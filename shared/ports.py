@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any, BinaryIO, Literal, Protocol
 
 # --------------------------------------------------------------------------- documents
@@ -402,10 +403,74 @@ class Detector(Protocol):
         """Name and version of the model, for the ledger."""
         ...
 
-    def detect(self, stream: BinaryIO, *, step: int = 1) -> DetectionRun:
+    def detect(
+        self, stream: BinaryIO, *, step: int = 1, report: Callable[[float], None] = lambda _: None
+    ) -> DetectionRun:
         """Scores a whole video, streaming; memory does not grow with its length. Raises `MediaUnusable`.
 
-        Looks at every `step`-th frame (1 or more), and of those at no more than the model's sampling rate.
+        Looks at every `step`-th frame (1 or more), and of those at no more than the model's sampling rate. `report`
+        hears the share (0-1) of the video that was looked at, as far as its length is known.
+        """
+        ...
+
+
+class Depth(StrEnum):
+    """How closely a context model looks, the dearest first."""
+
+    VIDEO = "video"
+    VIDEO_LOW = "video_low"
+    STILLS = "stills"
+
+
+@dataclass(frozen=True)
+class ContextRequest:
+    """One stored video, and what is asked of it.
+
+    `content_type` is the file's real one (of its container), `duration` in seconds, `size` in bytes. `schema` is the
+    JSON schema (the subset both client libraries know: type, properties, items, enum, maxItems, required) that the
+    answer must have. `stills` is the JPEG to show instead of the video at the depth STILLS.
+    """
+
+    object_name: str
+    generation: int
+    content_type: str
+    size: int
+    duration: float
+    prompt: str
+    schema: Mapping[str, Any]
+    depth: Depth = Depth.VIDEO
+    stills: bytes | None = None
+
+
+@dataclass(frozen=True)
+class ContextAnswer:
+    """What the model said, as text that nobody has checked, and what it counted (None where it did not say)."""
+
+    text: str
+    model: str
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+class ContextModel(Protocol):
+    """Describes what a video shows. What it says is untrusted: the video may hold text that speaks to the model."""
+
+    @property
+    def name(self) -> str:
+        """The model's name, for the ledger and the price table."""
+        ...
+
+    @property
+    def depths(self) -> Sequence[Depth]:
+        """The depths it knows, the dearest first."""
+        ...
+
+    def describe(self, request: ContextRequest, report: Callable[[float], None]) -> ContextAnswer:
+        """Asks once. `report` hears the share (0-1) of the work that is done.
+
+        Raises `AnalyserFailed` for every way in which the service can fail to answer (blocked, empty, slow, quota,
+        not permitted, 5xx, ...), `NotFound` when the object is gone, and what the bucket raises. Whatever was uploaded
+        to the service is deleted before it returns or raises.
         """
         ...
 

@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 BUNDLED_MODEL = ROOT / "models" / "violence-motion-1.json"
 
+DEFAULT_GEMINI_MODEL = "gemini-2.5-flash"
+
 
 def _text(raw: str) -> str:
     if not raw.strip():
@@ -105,6 +107,21 @@ class DetectSettings(MediaSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class GeminiSettings:
+    """Which Gemini model describes videos. `gemini_endpoint`: another origin than Google's."""
+
+    gemini_model: str = variable("GEMINI_MODEL", default=DEFAULT_GEMINI_MODEL)
+    gemini_endpoint: str | None = variable("GEMINI_ENDPOINT", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContextSettings(MediaSettings, GeminiSettings):
+    """The stage that lets Gemini describe an upload, in place. `location`: where the model runs."""
+
+    location: str = variable("GEMINI_LOCATION", default="global")
+
+
+@dataclass(frozen=True, kw_only=True)
 class IncidentSettings:
     """How signals become incidents (SPEC §4), in seconds. Quiet time and maximum age are off unless set."""
 
@@ -163,8 +180,10 @@ class QuerySettings(WebSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbeddedSettings(IncidentSettings):
-    """The embedded home. Without a token everything is open, and `/` says so."""
+class EmbeddedSettings(IncidentSettings, GeminiSettings):
+    """The embedded home. Without a token everything is open, and `/` says so; without a key, Gemini is not asked."""
+
+    google_api_key: str | None = variable("GOOGLE_API_KEY", default=None)
 
     api_token: str | None = variable("SIGHTLINE_API_TOKEN", default=None)
     allowed_origins: tuple[str, ...] = variable("ALLOWED_ORIGINS", _origins, default=())

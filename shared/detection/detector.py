@@ -45,7 +45,9 @@ class WindowDetector:
         """Such as `violence-motion-1`."""
         return self._model.version
 
-    def detect(self, stream: BinaryIO, *, step: int = 1) -> DetectionRun:
+    def detect(
+        self, stream: BinaryIO, *, step: int = 1, report: Callable[[float], None] = lambda _: None
+    ) -> DetectionRun:
         """Scores the video in `stream`, which is read from its beginning and stays open.
 
         `duration` is the end of the last picture that was decoded, in seconds. Keeps the pictures of about a window,
@@ -56,8 +58,11 @@ class WindowDetector:
         scored: list[ScoredWindow] = []
         with open_video(stream) as video:
             decoding = Decoding(video)
+            length = video.declared_seconds
             for seconds, picture in decoding.samples(self._model.pictures, step=step):
                 scored.extend(scoring.push(seconds, picture))
+                if length:
+                    report(min(seconds / length, 1.0))
             with _step_explained(step):
                 scored.extend(scoring.finish(decoding.end))
             return DetectionRun(tuple(scored), decoding.end, decoding.truncated)

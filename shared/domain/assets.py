@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from shared.domain.context import Context
 from shared.domain.detections import DEFAULT_SENSITIVITY, Segment
 from shared.domain.stages import Stage, StageRecord
 from shared.errors import MediaUnusable
@@ -53,8 +54,23 @@ class Detection:
 
 
 @dataclass(frozen=True)
+class SeenBefore:
+    """An earlier upload that shows the same: byte for byte, or (`exact` False) as far as its fingerprint tells.
+
+    `distance`: differing bits of the perceptual hashes.
+    """
+
+    asset_id: str
+    exact: bool
+    distance: int
+
+
+@dataclass(frozen=True)
 class Asset:
-    """One upload. `object_name` and `generation` are known from the start and from the upload on, respectively."""
+    """One upload. `object_name` and `generation` are known from the start and from the upload on, respectively.
+
+    `metadata` is the client's own, shown and never read. `complete`: every stage ended at least once, and it was said.
+    """
 
     id: str
     object_name: str
@@ -64,6 +80,11 @@ class Asset:
     generation: int | None = None
     facts: MediaFacts | None = None
     detection: Detection | None = None
+    context: Context | None = None
+    seen_before: SeenBefore | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    strict_mode: bool = False
+    complete: bool = False
     incident_ids: tuple[str, ...] = ()
     stages: Mapping[Stage, StageRecord] = field(default_factory=dict)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from typing_extensions import TypedDict  # pydantic reads typing's own only from Python 3.12 on
 
+from shared.domain.context import Context
 from shared.ports import ScoredWindow
 
 DEFAULT_SENSITIVITY = 0.5
@@ -107,18 +108,28 @@ def summary(segments: Sequence[Segment], *, truncated: bool = False) -> str:
     return f"Detected {len(segments)} {noun}: {listed}. Overall risk {risk}. Continue monitoring for escalation.{note}"
 
 
-def analysis_data(segments: Sequence[Segment], duration: float, *, truncated: bool = False) -> AnalysisData:
-    """AnalysisData of one video; objects, emotions and scenes are filled by the context stage."""
+def attention(risk: str, threat_level: int | None) -> str:
+    """How urgently somebody should look: the risk, raised by a context model's threat level (0-2), never lowered."""
+    order = ("low", "medium", "high")
+    return order[max(order.index(risk), threat_level or 0)]
+
+
+def analysis_data(
+    segments: Sequence[Segment], duration: float, *, truncated: bool = False, context: Context | None = None
+) -> AnalysisData:
+    """AnalysisData of one video; without a context, it has no objects, emotions and scenes."""
     highest = confidence(segments)
     return AnalysisData(
-        summary=summary(segments, truncated=truncated),
+        summary=" ".join(
+            filter(None, [summary(segments, truncated=truncated), context.description if context else ""])
+        ),
         violenceDetections=[_described(segment) for segment in segments],
         totalDuration=duration,
         overallRisk=overall_risk(highest),
         confidence=highest,
-        objects=[],
-        emotions=[],
-        scenes=[],
+        objects=list(context.objects) if context else [],
+        emotions=list(context.emotions) if context else [],
+        scenes=list(context.scenes) if context else [],
     )
 
 

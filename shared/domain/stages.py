@@ -35,7 +35,19 @@ class Stage(StrEnum):
 
     INGEST = "ingest"
     DETECT = "detect"
+    CONTEXT = "context"
     CORRELATE = "correlate"
+
+
+UPSTREAM: Mapping[Stage, Stage] = {
+    Stage.DETECT: Stage.INGEST,
+    Stage.CONTEXT: Stage.DETECT,
+    Stage.CORRELATE: Stage.DETECT,
+}
+"""Whose result each stage waits for; the first waits for none."""
+
+OPTIONAL = frozenset({Stage.CONTEXT})
+"""What these say is an extra: when they fail, the analysis is complete without them and names them as missing."""
 
 
 class StageState(StrEnum):
@@ -53,7 +65,7 @@ ENDED = frozenset({StageState.DONE, StageState.FAILED, StageState.SKIPPED})
 
 @dataclass(frozen=True)
 class StageRecord:
-    """One line of the ledger. `cost_usd` is an estimate.
+    """One line of the ledger. `cost_usd` is an estimate, `progress` (0-1) what a running stage last said of itself.
 
     `error_*` also tell why a pending stage is tried again, and why a skipped one was.
     """
@@ -66,6 +78,10 @@ class StageRecord:
     error_message: str | None = None
     version: str | None = None
     cost_usd: float = 0.0
+    progress: float = 0.0
+
+
+NOT_REACHED = "not_reached"
 
 
 class WorkState(StrEnum):
@@ -115,20 +131,60 @@ class AssetState(StrEnum):
     FAILED = "failed"
 
 
+def whole_ledger(stages: Mapping[Stage, StageRecord]) -> dict[Stage, StageRecord]:
+    """Every stage with its record: pending before it began, skipped where the stage it waits for failed.
+
+    That a stage was not reached is derived, never stored, so that a dead letter delivered again, or a replay of the
+    stage before it, revives it.
+    """
+    ledger: dict[Stage, StageRecord] = {}
+    for stage in Stage:
+        record = stages.get(stage, StageRecord())
+        upstream = UPSTREAM.get(stage)
+        if record.state is StageState.PENDING and upstream is not None and _gave_nothing(ledger[upstream]):
+            sentence = f"Not reached, because {upstream} did not succeed."
+            record = StageRecord(StageState.SKIPPED, error_code=NOT_REACHED, error_message=sentence)
+        ledger[stage] = record
+    return ledger
+
+
+def _gave_nothing(record: StageRecord) -> bool:
+    return record.state is StageState.FAILED or record.error_code == NOT_REACHED
+
+
+def is_complete(stages: Mapping[Stage, StageRecord]) -> bool:
+    """Whether every stage has ended, in whatever way."""
+    return all(record.state in ENDED for record in whole_ledger(stages).values())
+
+
+def missing(stages: Mapping[Stage, StageRecord]) -> dict[Stage, StageRecord]:
+    """The stages that ended without a result, each of which says why."""
+    without = {StageState.FAILED, StageState.SKIPPED}
+    return {stage: record for stage, record in whole_ledger(stages).items() if record.state in without}
+
+
 def asset_state(stages: Mapping[Stage, StageRecord]) -> AssetState:
-    """FAILED as soon as a stage failed; DONE when every stage ended; AWAITING_UPLOAD before the first began."""
-    states = [stages.get(stage, StageRecord()).state for stage in Stage]
-    if StageState.FAILED in states:
+    """FAILED as soon as a stage that is not optional failed; DONE when every stage ended.
+
+    AWAITING_UPLOAD before the first began.
+    """
+    ledger = whole_ledger(stages)
+    if any(record.state is StageState.FAILED for stage, record in ledger.items() if stage not in OPTIONAL):
         return AssetState.FAILED
-    if all(state in ENDED for state in states):
+    if is_complete(stages):
         return AssetState.DONE
-    begun = any(state is not StageState.PENDING for state in states) or any(
-        record.attempts for record in stages.values()
-    )
+    begun = any(record.state is not StageState.PENDING or record.attempts for record in ledger.values())
     return AssetState.PROCESSING if begun else AssetState.AWAITING_UPLOAD
 
 
 def progress(stages: Mapping[Stage, StageRecord]) -> int:
-    """Percent of the stages that ended, 0-100."""
-    ended = sum(stages.get(stage, StageRecord()).state in ENDED for stage in Stage)
-    return round(100 * ended / len(Stage))
+    """Percent of the work that is done, 0-100: the mean over the stages."""
+    ledger = whole_ledger(stages)
+    return round(sum(stage_progress(record) for record in ledger.values()) / len(ledger))
+
+
+def stage_progress(record: StageRecord) -> int:
+    """Percent of a stage, 0-100: what a running one said last, 100 once it ended."""
+    if record.state in ENDED:
+        return 100
+    return min(round(100 * record.progress), 99) if record.state is StageState.RUNNING else 0

@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 
-from shared import ids
-from shared.delivery import Consumer, Outcome, Work
+from shared.delivery import Attempt, Consumer, Outcome, Work, work_for
 from shared.domain.assets import Asset
 from shared.domain.incidents import Observation, SignalKind
 from shared.domain.stages import Stage
@@ -26,17 +25,16 @@ class Deps:
     observe: observe.Deps
 
 
-def prepare(message: MediaDetected, _: Deps) -> Work:
+def prepare(message: MediaDetected, _: Deps) -> Work | None:
     """The piece of work of this object's generation."""
-    key = ids.work_key(message.bucket, message.object_name, message.generation, Stage.CORRELATE)
-    return Work(key, message.asset_id, Stage.CORRELATE)
+    return work_for(message, Stage.CORRELATE)
 
 
-def handle(message: MediaDetected, deps: Deps, piece: Work) -> Outcome:
+def handle(message: MediaDetected, deps: Deps, attempt: Attempt) -> Outcome:
     """Plans the observation of an upload in which something was detected; nothing to do for the others."""
     if not message.segments:
         return Outcome()
-    asset = assets.get(deps.observe.documents, piece.asset_id)
+    asset = assets.get(deps.observe.documents, attempt.asset_id)
     observation = _observation(message, asset)
     plan = observe.plan(observation, _location(asset, deps), deps.observe)
     writes = plan.writes

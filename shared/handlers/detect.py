@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from shared import ids
-from shared.delivery import Consumer, Outcome, Work
+from shared.delivery import Attempt, Consumer, Outcome, Work, work_for
 from shared.domain import detections
 from shared.domain.stages import Stage
 from shared.handlers import scoring
@@ -13,17 +12,17 @@ from shared.messages import MediaDetected, MediaUploaded, decode
 from shared.repositories import assets
 
 
-def prepare(message: MediaUploaded, _: scoring.Deps) -> Work:
+def prepare(message: MediaUploaded, _: scoring.Deps) -> Work | None:
     """The piece of work of this object's generation."""
-    key = ids.work_key(message.bucket, message.object_name, message.generation, Stage.DETECT)
-    return Work(key, message.asset_id, Stage.DETECT)
+    return work_for(message, Stage.DETECT)
 
 
-def handle(message: MediaUploaded, deps: scoring.Deps, piece: Work) -> Outcome:
+def handle(message: MediaUploaded, deps: scoring.Deps, attempt: Attempt) -> Outcome:
     """Streams the video through the detector. Raises `MediaUnusable`, and `NotFound` when the object is gone."""
-    found = scoring.score(scoring.Video(piece.asset_id, message.object_name, message.generation), deps)
+    video = scoring.Video(attempt.asset_id, message.object_name, message.generation)
+    found = scoring.score(video, deps, attempt.report)
     announced = MediaDetected(
-        asset_id=piece.asset_id,
+        asset_id=attempt.asset_id,
         bucket=message.bucket,
         object_name=message.object_name,
         generation=message.generation,
@@ -32,7 +31,7 @@ def handle(message: MediaUploaded, deps: scoring.Deps, piece: Work) -> Outcome:
         model=found.model,
     )
     return Outcome(
-        writes=(assets.detection_update(piece.asset_id, found),),
+        writes=(assets.detection_update(attempt.asset_id, found),),
         messages=(announced,),
         version=found.model,
     )

@@ -85,18 +85,25 @@ def _look(upload: Upload, deps: Deps) -> Asset:
         generation=upload.generation,
         facts=facts,
         detection=found,
+        complete=True,
         stages=_ledger(found, began, probed, deps.clock.now()),
     )
 
 
 def _ledger(found: Detection, began: datetime, probed: datetime, scored: datetime) -> dict[Stage, StageRecord]:
     """As the pipeline would have written it."""
-    skipped = StageRecord(StageState.SKIPPED, started=scored, ended=scored, error_code="no_place")
-    sentence = "A direct analysis names no place, so it opens no incident."
+    skipped = StageRecord(StageState.SKIPPED, started=scored, ended=scored)
     return {
         Stage.INGEST: StageRecord(StageState.DONE, 1, began, probed),
         Stage.DETECT: StageRecord(StageState.DONE, 1, probed, scored, version=found.model),
-        Stage.CORRELATE: replace(skipped, error_message=sentence),
+        Stage.CONTEXT: replace(
+            skipped, error_code="direct", error_message="A direct analysis is answered at once, without Gemini."
+        ),
+        Stage.CORRELATE: replace(
+            skipped,
+            error_code="no_place",
+            error_message="A direct analysis names no place, so it opens no incident.",
+        ),
     }
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from shared import ids
-from shared.delivery import Consumer, Outcome, Work
+from shared.delivery import Attempt, Consumer, Outcome, Work, stage_name
 from shared.domain.assets import Asset, check_object_name, issued_asset_id
 from shared.domain.stages import Stage
 from shared.errors import AlreadyExists
@@ -31,7 +31,10 @@ class Deps:
 
 def prepare(message: ObjectFinalised, deps: Deps) -> Work | None:
     """Which asset the object belongs to, created if it was dropped in directly; None for news that came too late."""
-    key = ids.work_key(message.bucket, message.name, message.generation, Stage.INGEST)
+    name = stage_name(Stage.INGEST, message.replay)
+    if name is None:
+        return None
+    key = ids.work_key(message.bucket, message.name, message.generation, name)
     issued = issued_asset_id(message.name)
     asset = None if issued is None else assets.find(deps.documents, issued)
     if asset is not None:
@@ -44,21 +47,21 @@ def prepare(message: ObjectFinalised, deps: Deps) -> Work | None:
     return Work(key, asset_id, Stage.INGEST)
 
 
-def handle(message: ObjectFinalised, deps: Deps, piece: Work) -> Outcome:
+def handle(message: ObjectFinalised, deps: Deps, attempt: Attempt) -> Outcome:
     """Probes the file, streaming. Raises `MediaUnusable` for what can't be analysed; the upload itself is kept."""
     if issued_asset_id(message.name) is None:
         check_object_name(message.name)
     with deps.media.open(message.name, generation=message.generation) as stream:
         facts = deps.probe.probe(stream)
     announced = MediaUploaded(
-        asset_id=piece.asset_id,
+        asset_id=attempt.asset_id,
         bucket=message.bucket,
         object_name=message.name,
         generation=message.generation,
         duration=facts.duration,
     )
     return Outcome(
-        writes=(assets.facts_update(piece.asset_id, message.generation, facts),),
+        writes=(assets.facts_update(attempt.asset_id, message.generation, facts),),
         messages=(announced,),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -36,14 +36,16 @@ class Video:
     step: int = 1
 
 
-def score(video: Video, deps: Deps) -> Detection:
+def score(video: Video, deps: Deps, report: Callable[[float], None] = lambda _: None) -> Detection:
     """Streams the video through the detector, and stores its timeline and contact sheet.
+
+    `report` hears the share (0-1) that was looked at.
 
     Raises `MediaUnusable`, `NotFound` when the object is gone, and `Retryable`.
     """
     detector = deps.detector
     with deps.media.open(video.object_name, generation=video.generation) as stream:
-        run = detector.detect(stream, step=video.step)
+        run = detector.detect(stream, step=video.step, report=report)
         segments = detections.find_segments(run.windows, detector.class_name, video.sensitivity)
         sheet = _draw(stream, timeline.strongest_moments(run.windows, segments), deps.sheets)
     over_time = Timeline(

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from shared import ids
-from shared.delivery import MAX_CONFLICTS, outbox_of, publish_outbox, publish_pending
+from shared.delivery import MAX_CONFLICTS
 from shared.domain.incidents import Observation
 from shared.domain.stages import WorkRecord, WorkState
 from shared.errors import AlreadyExists, Permanent, Retryable, VersionConflict
 from shared.handlers import observe
+from shared.outbox import outbox_of, publish_outbox, publish_pending
 from shared.ports import Bus, OutgoingMessage, Write
 from shared.repositories import beacons, work
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from shared.domain.assets import Asset, Detection
+from shared.domain.context import Context
 from shared.domain.stages import Stage, StageRecord
 from shared.errors import NotFound
 from shared.ports import Create, Documents, MediaFacts, Update
@@ -45,6 +46,16 @@ def facts_update(asset_id: str, generation: int, facts: MediaFacts) -> Update:
 def detection_update(asset_id: str, detection: Detection) -> Update:
     """The write that stores what detect found."""
     return Update(COLLECTION, asset_id, {"detection": to_data(detection)})
+
+
+def context_update(asset_id: str, context: Context) -> Update:
+    """The write that stores what the context model saw."""
+    return Update(COLLECTION, asset_id, {"context": to_data(context)})
+
+
+def completion(asset_id: str) -> Update:
+    """The write that says that every stage has ended."""
+    return Update(COLLECTION, asset_id, {"complete": True})
 
 
 def incidents_update(asset_id: str, incident_ids: Iterable[str]) -> Update:

@@ -8,10 +8,22 @@ from datetime import datetime
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from shared.domain.analysis import analysis_of, attention_of, cost_of, first_error
 from shared.domain.assets import Asset
-from shared.domain.detections import AnalysisData, ViolenceDetection, analysis_data
+from shared.domain.context import Context
+from shared.domain.detections import AnalysisData, ViolenceDetection
 from shared.domain.incidents import Incident
-from shared.domain.stages import ENDED, AssetState, Stage, StageState, asset_state, progress
+from shared.domain.stages import (
+    ENDED,
+    AssetState,
+    StageRecord,
+    asset_state,
+    is_complete,
+    missing,
+    progress,
+    stage_progress,
+    whole_ledger,
+)
 from shared.ports import Documents
 from shared.repositories import assets, incidents
 from shared.web.incidents import IncidentSummary, summarise
@@ -31,10 +43,29 @@ class StageReply(BaseModel):
     cost_usd: float
 
 
+class MissingPart(BaseModel):
+    """A stage that ended without a result, and why."""
+
+    stage: str
+    code: str | None
+    reason: str | None
+
+
+class ContextReply(BaseModel):
+    """What the context model said beside the terms. `threat_level` 0-2 raises `attention` and lowers nothing."""
+
+    description: str
+    threat_level: int | None
+    model: str
+    depth: str
+
+
 class AnalysisReply(BaseModel):
     """AnalysisData with V's field names, and around it what the pipeline knows.
 
-    `overallRisk` is `unknown` until the detector has ended: what was not looked at is not called clean.
+    `overallRisk` is `unknown` until the detector has ended: what was not looked at is not called clean. `pending`
+    stages have not ended; `missing` ones gave no result, and say why. `attention` is the risk, raised by the threat
+    level the context model saw. `cost_usd` sums what the stages are estimated to have cost.
     """
 
     asset_id: str
@@ -51,7 +82,13 @@ class AnalysisReply(BaseModel):
     objects: list[str]
     emotions: list[str]
     scenes: list[str]
+    attention: str
+    context: ContextReply | None
+    metadata: dict[str, str]
     pending: list[str]
+    missing: list[MissingPart]
+    complete: bool
+    cost_usd: float
     stages: dict[str, StageReply]
     incidents: list[IncidentSummary]
 
@@ -92,7 +129,16 @@ def _analysis_reply(asset: Asset, found: list[Incident]) -> AnalysisReply:
         filename=asset.filename,
         created_at=asset.created_at,
         peakProbability=asset.detection.peak_probability if asset.detection else None,
-        pending=[stage for stage in Stage if assets.stage_record(asset, stage).state not in ENDED],
+        pending=[stage for stage, record in whole_ledger(asset.stages).items() if record.state not in ENDED],
+        missing=[
+            MissingPart(stage=stage, code=record.error_code, reason=record.error_message)
+            for stage, record in missing(asset.stages).items()
+        ],
+        complete=is_complete(asset.stages),
+        attention=attention_of(asset),
+        context=_context_reply(asset.context) if asset.context else None,
+        metadata=dict(asset.metadata),
+        cost_usd=cost_of(asset),
         stages=_stages(asset),
         incidents=[summarise(incident) for incident in found],
         **analysis_of(asset),
@@ -112,36 +158,20 @@ def _status_reply(asset: Asset) -> StatusReply:
     )
 
 
-def analysis_of(asset: Asset) -> AnalysisData:
-    """AnalysisData of what is known so far."""
-    if asset.detection is not None:
-        found = asset.detection
-        return analysis_data(found.segments, found.duration, truncated=found.truncated)
-    failed = first_error(asset)
-    data = analysis_data((), asset.facts.duration if asset.facts else 0.0)
-    data["summary"] = f"The analysis failed. {failed}" if failed else "The analysis has not ended yet."
-    data["overallRisk"] = "unknown"
-    return data
-
-
-def first_error(asset: Asset) -> str | None:
-    """The sentence of the first stage that failed, or None."""
-    for stage in Stage:
-        record = assets.stage_record(asset, stage)
-        if record.state is StageState.FAILED:
-            return record.error_message
-    return None
+def _context_reply(context: Context) -> ContextReply:
+    return ContextReply(
+        description=context.description, threat_level=context.threat_level, model=context.model, depth=context.depth
+    )
 
 
 def _stages(asset: Asset) -> dict[str, StageReply]:
-    return {stage.value: _stage(asset, stage) for stage in Stage}
+    return {stage.value: _stage(record) for stage, record in whole_ledger(asset.stages).items()}
 
 
-def _stage(asset: Asset, stage: Stage) -> StageReply:
-    record = assets.stage_record(asset, stage)
+def _stage(record: StageRecord) -> StageReply:
     return StageReply(
         state=record.state,
-        progress=100 if record.state in ENDED else 0,
+        progress=stage_progress(record),
         attempts=record.attempts,
         started=record.started,
         ended=record.ended,

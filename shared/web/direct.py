@@ -21,12 +21,12 @@ from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 
 from shared import ids
+from shared.domain.analysis import analysis_of
 from shared.domain.assets import direct_name_of
 from shared.domain.detections import DEFAULT_SENSITIVITY, AnalysisData, threshold
 from shared.errors import Malformed, Retryable, TooLarge
 from shared.handlers import direct
 from shared.ports import BlobInfo, Blobs
-from shared.web.analysis import analysis_of
 from shared.web.feed import Feed, ReaderEnded
 from shared.web.forms import FileForm
 

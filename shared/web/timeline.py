@@ -8,12 +8,12 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import BaseModel
 
+from shared.domain.analysis import first_error
 from shared.domain.detections import Segment
 from shared.domain.timeline import HZ, Timeline
 from shared.errors import NotReady
 from shared.ports import Blobs, Documents
 from shared.repositories import assets, timelines
-from shared.web.analysis import first_error
 
 
 class SegmentReply(BaseModel):

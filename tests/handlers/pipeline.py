@@ -15,9 +15,19 @@ from shared.domain.assets import Asset, object_name_of
 from shared.domain.incidents import IncidentPolicy
 from shared.domain.stages import Stage, StageRecord
 from shared.errors import MediaUnusable
-from shared.handlers import correlate, detect, direct, ingest, observe, scoring
+from shared.handlers import context, correlate, detect, direct, ingest, observe, scoring
 from shared.ids import TimeOrderedIds, new_uuid
-from shared.ports import Bus, Delivery, DetectionRun, Documents, MediaFacts, Moment, OutgoingMessage, ScoredWindow
+from shared.ports import (
+    Bus,
+    ContextModel,
+    Delivery,
+    DetectionRun,
+    Documents,
+    MediaFacts,
+    Moment,
+    OutgoingMessage,
+    ScoredWindow,
+)
 from shared.repositories import assets
 from tests.fakes import ManualClock
 
@@ -35,7 +45,9 @@ class WordDetector:
     def __init__(self) -> None:
         self.calls = 0
 
-    def detect(self, stream: BinaryIO, *, step: int = 1) -> DetectionRun:
+    def detect(
+        self, stream: BinaryIO, *, step: int = 1, report: Callable[[float], None] = lambda _: None
+    ) -> DetectionRun:
         """One window of two seconds with the word's probability."""
         self.calls += 1
         word = stream.read().decode()
@@ -99,6 +111,7 @@ class Pipeline:
     detector: WordDetector
     policy: IncidentPolicy = IncidentPolicy()
     sheets: WordSheets = field(default_factory=WordSheets)
+    model: ContextModel | None = None
 
     def observe_deps(self) -> observe.Deps:
         """What observations need."""
@@ -107,6 +120,10 @@ class Pipeline:
     def scoring_deps(self) -> scoring.Deps:
         """What detection needs."""
         return scoring.Deps(self.media, self.detector, self.sheets)
+
+    def context_deps(self) -> context.Deps:
+        """What the context stage needs."""
+        return context.Deps(self.documents, self.media, self.model, self.sheets, why_no_model="No model here.")
 
     def direct_deps(self) -> direct.Deps:
         """What a direct analysis needs."""
@@ -119,6 +136,7 @@ class Pipeline:
         return {
             "ingest": partial(receive, ingest.consumer, ingest_deps, runner),
             "detect": partial(receive, detect.consumer, self.scoring_deps(), runner),
+            "context": partial(receive, context.consumer, self.context_deps(), runner),
             "correlate": partial(receive, correlate.consumer, correlate.Deps(self.observe_deps()), runner),
         }
 
@@ -147,7 +165,7 @@ def delivery_of(message: OutgoingMessage, message_id: str = "m") -> Delivery:
 def run_through(pipeline: Pipeline, bus: ListBus, notification: Delivery) -> None:
     handlers = pipeline.handlers()
     handlers["ingest"](notification)
-    for topic, stage in (("media-uploaded", "detect"), ("media-detected", "correlate")):
+    for topic, stage in (("media-uploaded", "detect"), ("media-detected", "context"), ("media-detected", "correlate")):
         for message in bus.of_topic(topic):
             handlers[stage](delivery_of(message))
 

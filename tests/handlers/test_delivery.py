@@ -10,14 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 
 from shared import logs
-from shared.delivery import REJECTED, publish_pending
+from shared.delivery import REJECTED
 from shared.domain.stages import Stage, StageState
 from shared.errors import InProgress, NotFound, Retryable, VersionConflict
+from shared.outbox import publish_pending
 from shared.ports import Delivery, DetectionRun, Filter, Query, Update, Write
 from shared.repositories import incidents, work
 from tests.handlers.pipeline import BUCKET, LEASE, ListBus, Pipeline, delivery_of, ledger, run_through
@@ -101,13 +102,13 @@ def test_while_a_worker_holds_the_lease_every_other_delivery_waits(pipeline: Pip
     inner = pipeline.detector.detect
     seen: list[str] = []
 
-    def meanwhile(stream: BinaryIO, *, step: int = 1) -> DetectionRun:
+    def meanwhile(stream: BinaryIO, **options: Any) -> DetectionRun:
         for other in (replace(message, attempt=2), replace(message, message_id="another")):
             with pytest.raises(InProgress) as waiting:
                 handlers["detect"](other)
             assert 0 < waiting.value.retry_after <= LEASE.total_seconds()
             seen.append(other.message_id)
-        return inner(stream, step=step)
+        return inner(stream, **options)
 
     pipeline.detector.detect = meanwhile  # type: ignore[method-assign]
     handlers["detect"](message)
@@ -122,11 +123,11 @@ def test_a_worker_that_was_only_slow_is_refused_when_another_took_over(pipeline:
     message = delivery_of(bus.messages[0])
     inner = pipeline.detector.detect
 
-    def falls_asleep(stream: BinaryIO, *, step: int = 1) -> DetectionRun:
+    def falls_asleep(stream: BinaryIO, **options: Any) -> DetectionRun:
         pipeline.detector.detect = inner  # type: ignore[method-assign]
         pipeline.clock.advance(LEASE.total_seconds() + 1)
         handlers["detect"](replace(message, attempt=2))
-        return inner(stream, step=step)
+        return inner(stream, **options)
 
     pipeline.detector.detect = falls_asleep  # type: ignore[method-assign]
     with pytest.raises(InProgress):
@@ -142,7 +143,7 @@ def test_the_lease_is_renewed_while_the_work_goes_on(pipeline: Pipeline, bus: Li
     message = delivery_of(bus.messages[0])
     inner = pipeline.detector.detect
 
-    def works_long(stream: BinaryIO, *, step: int = 1) -> DetectionRun:
+    def works_long(stream: BinaryIO, **options: Any) -> DetectionRun:
         before = held_until(pipeline)
         pipeline.clock.advance(0.5)
         for _ in range(200):
@@ -150,7 +151,7 @@ def test_the_lease_is_renewed_while_the_work_goes_on(pipeline: Pipeline, bus: Li
                 break
             time.sleep(0.02)
         assert held_until(pipeline) > before
-        return inner(stream, step=step)
+        return inner(stream, **options)
 
     pipeline.detector.detect = works_long  # type: ignore[method-assign]
     handlers["detect"](message)
@@ -163,12 +164,12 @@ def test_a_renewal_whose_answer_was_lost_does_not_cost_the_result(pipeline: Pipe
     handlers["ingest"](notification)
     inner = pipeline.detector.detect
 
-    def renewed_unseen(stream: BinaryIO, *, step: int = 1) -> DetectionRun:
+    def renewed_unseen(stream: BinaryIO, **options: Any) -> DetectionRun:
         running = Query(work.COLLECTION, (Filter("state", "==", "running"),))
         held = pipeline.documents.query(running).documents[0]
         later = held.data["lease_until"] + LEASE
         pipeline.documents.commit([Update(work.COLLECTION, held.id, {"lease_until": later})])
-        return inner(stream, step=step)
+        return inner(stream, **options)
 
     pipeline.detector.detect = renewed_unseen  # type: ignore[method-assign]
     handlers["detect"](delivery_of(bus.messages[0]))
@@ -298,7 +299,7 @@ def held_until(pipeline: Pipeline) -> datetime:
 
 
 def fails_with(error: Exception) -> Callable[..., DetectionRun]:
-    def detect(_: BinaryIO, *, step: int = 1) -> DetectionRun:
+    def detect(_: BinaryIO, **__: Any) -> DetectionRun:
         raise error
 
     return detect

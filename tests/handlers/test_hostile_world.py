@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -26,7 +27,8 @@ PLACES = ("gate", "yard")
 WORDS = ("fight", "calm", "fight", "scuffle", "fight", "broken")
 TOPICS = {
     "media-uploaded": ["detect"],
-    "media-detected": ["correlate"],
+    "media-detected": ["correlate", "context"],
+    "media-analysed": [],
     "incident-opened": [],
     "incident-changed": [],
 }
@@ -81,4 +83,7 @@ def _check(seed: int, pipeline: Pipeline, world: HostileWorld, asset_ids: list[s
     assert store.count(Query("ai_events")) == len(PLACES) * events, seed
     opened = {message.attributes["ce-id"] for message in world.published if message.topic == "incident-opened"}
     assert len(opened) == len(PLACES), seed
+    said = {m.attributes["ce-id"]: json.loads(m.data) for m in world.published if m.topic == "media-analysed"}
+    assert sorted(m["asset_id"] for m in said.values()) == sorted(asset_ids), seed
+    assert all(pipeline.asset(asset_id).complete for asset_id in asset_ids), seed
     assert store.count(Query("work", (Filter("published", "==", False),))) == 0, seed

@@ -9,7 +9,6 @@ from datetime import timedelta
 
 import pytest
 
-from shared.delivery import publish_pending
 from shared.domain.incidents import (
     Beacon,
     IncidentPolicy,
@@ -21,6 +20,7 @@ from shared.domain.incidents import (
 )
 from shared.errors import NotFound, Permanent, Retryable
 from shared.handlers import observe, signals
+from shared.outbox import publish_pending
 from shared.ports import Filter, Query, Update, Write
 from shared.repositories import beacons, incidents
 from tests.handlers.pipeline import ListBus, Pipeline

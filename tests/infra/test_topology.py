@@ -52,12 +52,13 @@ def test_functions_publish_what_they_may_and_may_publish_what_they_do(function: 
     """The classes of messages a function's handlers mention are the topics it declares."""
     declared = DECLARED.functions[function]
     publishing = {
-        "ingest": ["ingest"],
-        "detect": ["detect"],
-        "correlate": ["correlate", "observe"],
-        "signals": ["signals", "observe"],
+        "ingest": ["handlers.ingest", "completion"],
+        "detect": ["handlers.detect", "completion"],
+        "context": ["handlers.context", "completion"],
+        "correlate": ["handlers.correlate", "handlers.observe", "completion"],
+        "signals": ["handlers.signals", "handlers.observe"],
     }
-    modules = [importlib.import_module(f"shared.handlers.{name}") for name in publishing.get(function, [])]
+    modules = [importlib.import_module(f"shared.{name}") for name in publishing.get(function, [])]
     built = {
         node.func.id
         for module in modules
@@ -123,7 +124,12 @@ def _pins(name: str) -> dict[str, str]:
     """Each requirement of a lock file with its hashes."""
     text = (topology.ROOT / name).read_text()
     blocks = re.split(r"\n(?=\S)", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE).strip())
-    return {block.split(" ")[0] + _marker(block): block for block in blocks}
+    return {_bare(block.split(" ")[0]) + _marker(block): block for block in blocks}
+
+
+def _bare(requirement: str) -> str:
+    """Without extras: one file may need more of them than another."""
+    return re.sub(r"\[[^\]]*\]", "", requirement)
 
 
 def _marker(block: str) -> str:

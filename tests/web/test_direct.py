@@ -97,9 +97,9 @@ class TestReply:
         steps: list[int] = []
         detect = type(home.detector).detect
 
-        def noted(self: Any, stream: Any, *, step: int = 1) -> Any:
+        def noted(self: Any, stream: Any, *, step: int = 1, **options: Any) -> Any:
             steps.append(step)
-            return detect(self, stream, step=step)
+            return detect(self, stream, step=step, **options)
 
         monkeypatch.setattr(type(home.detector), "detect", noted)
         for path in ROUTES:
@@ -282,10 +282,10 @@ class TestTrouble:
         entered, leave = threading.Event(), threading.Event()
         detect = type(home.detector).detect
 
-        def slow(self: Any, stream: Any, *, step: int = 1) -> Any:
+        def slow(self: Any, stream: Any, **options: Any) -> Any:
             entered.set()
             leave.wait(10)
-            return detect(self, stream, step=step)
+            return detect(self, stream, **options)
 
         monkeypatch.setattr(type(home.detector), "detect", slow)
         client = TestClient(application(home))

@@ -213,6 +213,7 @@ def stored(home: Home, **stages: StageRecord) -> str:
 
 
 DONE = StageRecord(StageState.DONE, 1, NOON, NOON)
+SKIPPED = StageRecord(StageState.SKIPPED, 1, NOON, NOON, "not_configured", "No key.")
 FAILED = StageRecord(StageState.FAILED, 1, NOON, NOON, "not_a_video", "The file is text, not a video.")
 
 
@@ -223,7 +224,7 @@ class TestAnalysis:
         assert (body["state"], body["overallRisk"], body["pending"]) == (
             "awaiting_upload",
             "unknown",
-            ["ingest", "detect", "correlate"],
+            ["ingest", "detect", "context", "correlate"],
         )
         assert body["summary"] == "The analysis has not ended yet."
         status = client.get(f"/video/status/{asset_id}").json()
@@ -239,7 +240,7 @@ class TestAnalysis:
         assert (status["state"], status["error"]) == ("failed", "The file is text, not a video.")
 
     def test_a_done_asset_has_its_result(self, client: TestClient, home: Home) -> None:
-        asset_id = stored(home, ingest=DONE, detect=DONE, correlate=DONE)
+        asset_id = stored(home, ingest=DONE, detect=DONE, context=SKIPPED, correlate=DONE)
         found = Detection((Segment(1.0, 3.0, 0.9, "violence"),), 0.95, 12.0, truncated=True, model="m")
         home.documents.commit([assets.detection_update(asset_id, found)])
         incident = client.post(VIOLENCE, json=SIGNAL).json()["incident_id"]

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from google.cloud.firestore import DocumentSnapshot
 
@@ -49,7 +49,7 @@ class FirestoreWatch:
     def __init__(
         self,
         listen: Callable[[Callable[..., None]], Stream],
-        read: Callable[[Sequence[DocumentSnapshot[Any]]], tuple[Document, ...]],
+        read: Callable[[Sequence[DocumentSnapshot]], tuple[Document, ...]],
         on_change: Callable[[tuple[Document, ...]], None],
     ) -> None:
         self._listen = listen
@@ -57,7 +57,7 @@ class FirestoreWatch:
         self._on_change = on_change
         self._wake = threading.Event()
         self._closed = False
-        self._waiting: Sequence[DocumentSnapshot[Any]] | None = None
+        self._waiting: Sequence[DocumentSnapshot] | None = None
         self._waiting_lock = threading.Lock()
         self._seen: tuple[tuple[str, str], ...] | None = None
         self._pause = FIRST_PAUSE_SECONDS
@@ -95,7 +95,7 @@ class FirestoreWatch:
         finally:
             stream.unsubscribe()
 
-    def _arrived(self, snapshots: Sequence[DocumentSnapshot[Any]], _changes: object, _time: object) -> None:
+    def _arrived(self, snapshots: Sequence[DocumentSnapshot], _changes: object, _time: object) -> None:
         """Called by the library, in its thread."""
         with self._waiting_lock:
             self._waiting = snapshots

@@ -203,7 +203,7 @@ def _direction(descending: bool) -> str:
     return firestore.Query.DESCENDING if descending else firestore.Query.ASCENDING
 
 
-def _document(snapshot: firestore.DocumentSnapshot[Any]) -> Document:
+def _document(snapshot: firestore.DocumentSnapshot) -> Document:
     data = {name: _python_value(value) for name, value in (snapshot.to_dict() or {}).items()}
     version = snapshot.update_time.rfc3339()
     return Document(snapshot.reference.parent.id, original_id(snapshot.id), data, version)

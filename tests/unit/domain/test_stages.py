@@ -55,10 +55,30 @@ def stages(**states: StageState) -> dict[Stage, StageRecord]:
         ({}, AssetState.AWAITING_UPLOAD, 0),
         ({"ingest": StageState.RUNNING}, AssetState.PROCESSING, 0),
         ({"ingest": StageState.PENDING}, AssetState.PROCESSING, 0),
-        ({"ingest": StageState.DONE}, AssetState.PROCESSING, 33),
-        ({"ingest": StageState.FAILED}, AssetState.FAILED, 33),
+        ({"ingest": StageState.DONE}, AssetState.PROCESSING, 25),
+        ({"ingest": StageState.FAILED}, AssetState.FAILED, 100),
         (
-            {"ingest": StageState.DONE, "detect": StageState.SKIPPED, "correlate": StageState.DONE},
+            {
+                "ingest": StageState.DONE,
+                "detect": StageState.SKIPPED,
+                "context": StageState.DONE,
+                "correlate": StageState.DONE,
+            },
+            AssetState.DONE,
+            100,
+        ),
+        (
+            {"ingest": StageState.DONE, "detect": StageState.DONE, "context": StageState.FAILED},
+            AssetState.PROCESSING,
+            75,
+        ),
+        (
+            {
+                "ingest": StageState.DONE,
+                "detect": StageState.DONE,
+                "context": StageState.FAILED,
+                "correlate": StageState.DONE,
+            },
             AssetState.DONE,
             100,
         ),

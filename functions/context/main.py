@@ -1,0 +1,36 @@
+"""Deployed function `context`: Gemini describes what was uploaded."""
+
+from datetime import timedelta
+from functools import cache
+
+import flask
+import functions_framework
+
+from shared import entry, logs, settings
+from shared.adapters.google import blobs, bus, documents, gemini
+from shared.adapters.system_clock import SystemClock
+from shared.delivery import StageRunner
+from shared.detection.contact_sheet import TileSheets
+from shared.handlers import context
+from shared.messages import MediaDetected
+
+config = settings.load(settings.ContextSettings)
+logs.configure(config.log_level, project=config.project)
+
+
+@cache
+def composed() -> entry.EventFunction[MediaDetected, context.Deps]:
+    """The stage on Google Cloud, made at the first event."""
+    clock, store = SystemClock(), documents.connect(config.project, config.database)
+    model = gemini.connect(
+        config.project, config.location, config.gemini_model, config.media_bucket, endpoint=config.gemini_endpoint
+    )
+    deps = context.Deps(store, blobs.connect(config.media_bucket), model, TileSheets())
+    runner = StageRunner(store, bus.connect(config.project), clock, timedelta(seconds=config.lease_seconds))
+    return entry.EventFunction(context.consumer, deps, runner)
+
+
+@functions_framework.http
+def main(request: flask.Request) -> tuple[str, int]:
+    """The endpoint of the push subscription."""
+    return composed().answer(dict(request.headers), request.get_data())

@@ -1,0 +1,73 @@
+"""The fan-in: once every stage of an asset has ended, in whatever order, that is said exactly once.
+
+Whoever ends a stage looks, after its own commit, whether it was the last. Reads see every commit that returned before,
+so of stages that end together at least one sees all of them; several may, and the first to create the piece of work
+that stands for this end of the ledger wins. Its message lies in that piece's outbox, so that a death between the two
+is mended as any other. A stage that runs again (a replay, a dead letter) gives the ledger another end, and another
+message.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from shared import ids
+from shared.domain.analysis import analysis_of, attention_of, cost_of
+from shared.domain.assets import Asset
+from shared.domain.stages import WorkRecord, WorkState, asset_state, is_complete, missing, whole_ledger
+from shared.errors import AlreadyExists
+from shared.messages import MediaAnalysed
+from shared.outbox import outbox_of, publish_outbox
+from shared.ports import Bus, Clock, Documents
+from shared.repositories import assets, work
+
+
+def announce_if_complete(documents: Documents, bus: Bus, clock: Clock, asset_id: str) -> bool:
+    """Publishes `media-analysed.v1` if the asset is complete and nobody has said so yet; whether this call did.
+
+    Raises `Retryable`; repeating it is harmless.
+    """
+    asset = assets.find(documents, asset_id)
+    if asset is None or not is_complete(asset.stages):
+        return False
+    key = completion_key(asset)
+    now = clock.now()
+    outbox = outbox_of(key, [_announcement(asset)], now)
+    record = WorkRecord(WorkState.DONE, ids.new_uuid(), 1, now, published=False)
+    try:
+        documents.commit([work.finished(key, record, outbox), assets.completion(asset.id)])
+    except AlreadyExists:
+        return _finish_announcing(documents, bus, key)
+    publish_outbox(documents, bus, key, outbox)
+    return True
+
+
+def _finish_announcing(documents: Documents, bus: Bus, key: str) -> bool:
+    """Publishes what somebody else saved and has not published: it may have died in between."""
+    found = work.load(documents, key)
+    if found is None or found[0].published:
+        return False
+    publish_outbox(documents, bus, key, work.outbox_of(found[1]))
+    return True
+
+
+def completion_key(asset: Asset) -> str:
+    """The same for everybody who sees the same end of the same ledger: each run of a stage has its own beginning."""
+    ends = [(stage, record.state, str(record.started)) for stage, record in whole_ledger(asset.stages).items()]
+    return hashlib.sha256(json.dumps([asset.id, "analysed", ends]).encode()).hexdigest()
+
+
+def _announcement(asset: Asset) -> MediaAnalysed:
+    data = analysis_of(asset)
+    return MediaAnalysed(
+        asset_id=asset.id,
+        object_name=asset.object_name,
+        generation=asset.generation,
+        state=asset_state(asset.stages),
+        overall_risk=data["overallRisk"],
+        confidence=data["confidence"],
+        attention=attention_of(asset),
+        missing={stage.value: record.error_code or record.state for stage, record in missing(asset.stages).items()},
+        cost_usd=cost_of(asset),
+    )

@@ -1,0 +1,101 @@
+"""The stage that lets a context model describe the video: objects, emotions, scenes, two sentences, a threat level (V).
+
+An extra. Whatever goes wrong with it is written into the ledger and ends the stage at the latest with its last
+attempt; the analysis completes without it and says so. An answer that was blocked, empty or unreadable is never taken
+for "clean".
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from functools import partial
+
+from shared.delivery import Attempt, Consumer, Outcome, Work, work_for
+from shared.domain.assets import Asset
+from shared.domain.context import PROMPT, RESPONSE_SCHEMA, Context, read_answer
+from shared.domain.stages import Stage, StageState
+from shared.errors import AnalyserFailed, NotReady, Retryable
+from shared.messages import MediaDescribed, MediaDetected, decode
+from shared.ports import Blobs, ContactSheets, ContextModel, ContextRequest, Depth, Documents
+from shared.repositories import assets
+
+log = logging.getLogger(__name__)
+
+CONTENT_TYPES = {
+    "mp4": "video/mp4",
+    "mov": "video/quicktime",
+    "matroska": "video/x-matroska",
+    "webm": "video/webm",
+    "avi": "video/avi",
+}
+"""What a container is called on the way to the model: what it is, not what the client said it was."""
+
+
+@dataclass(frozen=True)
+class Deps:
+    """What context needs of the world. `model` None: none is configured, and `why_no_model` says why."""
+
+    documents: Documents
+    media: Blobs
+    model: ContextModel | None
+    sheets: ContactSheets
+    why_no_model: str = ""
+
+
+def prepare(message: MediaDetected, _: Deps) -> Work | None:
+    """The piece of work of this object's generation."""
+    return work_for(message, Stage.CONTEXT)
+
+
+def handle(message: MediaDetected, deps: Deps, attempt: Attempt) -> Outcome:
+    """Asks the model once. Raises `Retryable` where asking again later is worth it, and `NotReady` without facts."""
+    if deps.model is None:
+        return Outcome(state=StageState.SKIPPED, error_code="not_configured", error_message=deps.why_no_model)
+    asset = assets.get(deps.documents, attempt.asset_id)
+    try:
+        context = _ask(deps.model, _request(asset, message), attempt)
+    except AnalyserFailed as error:
+        return _given_up(error, attempt, deps.model)
+    described = MediaDescribed(
+        asset_id=asset.id,
+        bucket=message.bucket,
+        object_name=message.object_name,
+        generation=message.generation,
+        objects=context.objects,
+        emotions=context.emotions,
+        scenes=context.scenes,
+        description=context.description,
+        threat_level=context.threat_level,
+        model=context.model,
+    )
+    return Outcome(writes=(assets.context_update(asset.id, context),), messages=(described,), version=context.model)
+
+
+def _request(asset: Asset, message: MediaDetected) -> ContextRequest:
+    if asset.facts is None:
+        raise NotReady("no_facts", "The upload was never identified.")
+    return ContextRequest(
+        object_name=message.object_name,
+        generation=message.generation,
+        content_type=CONTENT_TYPES.get(asset.facts.container, "video/mp4"),
+        size=asset.facts.size,
+        duration=asset.facts.duration,
+        prompt=PROMPT,
+        schema=RESPONSE_SCHEMA,
+    )
+
+
+def _ask(model: ContextModel, request: ContextRequest, attempt: Attempt) -> Context:
+    answer = model.describe(request, attempt.report)
+    return replace(read_answer(answer.text), model=answer.model, depth=Depth(request.depth).value)
+
+
+def _given_up(error: AnalyserFailed, attempt: Attempt, model: ContextModel) -> Outcome:
+    if attempt.number < error.tries and not attempt.is_last:
+        raise Retryable(f"context: {error}") from error
+    log.warning("no context: %s", error)
+    return Outcome(state=StageState.FAILED, version=model.name, error_code=error.code, error_message=error.sentence)
+
+
+consumer: Consumer[MediaDetected, Deps] = Consumer(Stage.CONTEXT, partial(decode, MediaDetected), prepare, handle)

@@ -1,0 +1,57 @@
+"""Outboxes: messages that are saved with the result they speak of, then published, then marked.
+
+Repeating any step is harmless, so whoever finds an unpublished outbox may publish it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+
+from shared import ids
+from shared.errors import Permanent, Retryable
+from shared.messages import Message, encode
+from shared.ports import Bus, Documents, Filter, OutgoingMessage, Query
+from shared.repositories import work
+
+log = logging.getLogger(__name__)
+
+
+def publish_pending(documents: Documents, bus: Bus, now: datetime, *, limit: int = 100) -> int:
+    """Publishes outboxes that somebody saved and then died before publishing; returns how many.
+
+    Those whose lease still runs are left to their worker. One that cannot be published does not hold up the others.
+    """
+    page = documents.query(Query(work.COLLECTION, (Filter("published", "==", False),)), limit=limit)
+    published = 0
+    for document in page.documents:
+        if document.data["lease_until"] > now:
+            continue
+        try:
+            publish_outbox(documents, bus, document.id, work.outbox_of(document))
+            published += 1
+        except Exception as error:  # whatever is wrong with this one, the next may be well
+            log.warning("outbox %s still waits: %s", document.id, type(error).__name__)
+    return published
+
+
+def outbox_of(key: str, messages: Sequence[Message], now: datetime) -> list[OutgoingMessage]:
+    """The messages of a piece of work as they are published; their ids repeat when the work does."""
+    return [
+        encode(message, message_id=ids.derived_uuid(key, str(number)), now=now)
+        for number, message in enumerate(messages)
+    ]
+
+
+def publish_outbox(documents: Documents, bus: Bus, key: str, outbox: Sequence[OutgoingMessage]) -> None:
+    """Publishes what a saved result wants published, then marks it. Repeating it is harmless."""
+    if not outbox:
+        return
+    try:
+        for message in outbox:
+            bus.publish(message)
+    except Permanent as error:
+        # A missing topic is a fault of the deployment, not of the message: the outbox must wait, not be given up.
+        raise Retryable(f"the outbox could not be published: {error}") from error
+    documents.commit([work.mark_published(key)])
