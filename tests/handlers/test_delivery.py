@@ -16,7 +16,7 @@ import pytest
 
 from shared import logs
 from shared.delivery import REJECTED
-from shared.domain.stages import Stage, StageState
+from shared.domain.stages import Stage, StageState, stage_progress
 from shared.errors import InProgress, NotFound, Retryable, VersionConflict
 from shared.outbox import publish_pending
 from shared.ports import Delivery, DetectionRun, Filter, Query, Update, Write
@@ -156,6 +156,50 @@ def test_the_lease_is_renewed_while_the_work_goes_on(pipeline: Pipeline, bus: Li
     pipeline.detector.detect = works_long  # type: ignore[method-assign]
     handlers["detect"](message)
     assert len(bus.of_topic("media-detected")) == 1
+
+
+def test_a_running_stage_shows_what_it_says_of_its_progress(pipeline: Pipeline, bus: ListBus) -> None:
+    asset_id, notification = pipeline.upload("fight")
+    handlers = pipeline.handlers()
+    handlers["ingest"](notification)
+    inner = pipeline.detector.detect
+    shown: list[int] = []
+
+    def looks_on(stream: BinaryIO, report: Callable[[float], None], **options: Any) -> DetectionRun:
+        report(0.4)
+        report(0.25)  # what was done stays done
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline and not shown:
+            percent = stage_progress(ledger(pipeline.asset(asset_id), Stage.DETECT))
+            shown.extend([percent] if percent else [])
+            time.sleep(0.02)
+        return inner(stream, **options)
+
+    pipeline.detector.detect = looks_on  # type: ignore[method-assign, assignment]
+    handlers["detect"](delivery_of(bus.messages[0]))
+    assert shown == [40]
+    assert stage_progress(ledger(pipeline.asset(asset_id), Stage.DETECT)) == 100
+
+
+def test_progress_of_a_worker_that_was_replaced_is_not_shown(pipeline: Pipeline, bus: ListBus) -> None:
+    asset_id, notification = pipeline.upload("fight")
+    handlers = pipeline.handlers()
+    handlers["ingest"](notification)
+    message = delivery_of(bus.messages[0])
+    inner = pipeline.detector.detect
+
+    def falls_asleep(stream: BinaryIO, report: Callable[[float], None], **options: Any) -> DetectionRun:
+        pipeline.detector.detect = inner  # type: ignore[method-assign]
+        pipeline.clock.advance(LEASE.total_seconds() + 1)
+        handlers["detect"](replace(message, attempt=2))
+        report(0.5)
+        time.sleep(LEASE.total_seconds())
+        return inner(stream, **options)
+
+    pipeline.detector.detect = falls_asleep  # type: ignore[method-assign, assignment]
+    with pytest.raises(InProgress):
+        handlers["detect"](message)
+    assert ledger(pipeline.asset(asset_id), Stage.DETECT).state is StageState.DONE
 
 
 def test_a_renewal_whose_answer_was_lost_does_not_cost_the_result(pipeline: Pipeline, bus: ListBus) -> None:

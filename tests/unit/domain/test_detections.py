@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.domain.context import Context
 from shared.domain.detections import (
     Segment,
     analysis_data,
+    attention,
     confidence,
     find_segments,
     overall_risk,
@@ -57,6 +59,33 @@ def test_overlapping_windows_out_of_order_make_one_segment() -> None:
 )
 def test_risk_has_two_limits(value: float, risk: str) -> None:
     assert overall_risk(value) == risk
+
+
+@pytest.mark.parametrize(
+    ("risk", "threat", "expected"),
+    [
+        ("low", None, "low"),
+        ("low", 0, "low"),
+        ("low", 1, "medium"),
+        ("low", 2, "high"),
+        ("medium", 0, "medium"),
+        ("medium", 2, "high"),
+        ("high", 0, "high"),
+        ("high", None, "high"),
+    ],
+)
+def test_a_threat_level_raises_attention_and_never_lowers_it(risk: str, threat: int | None, expected: str) -> None:
+    assert attention(risk, threat) == expected
+
+
+def test_a_context_adds_its_words_to_analysis_data_and_changes_no_number() -> None:
+    segments = (Segment(0, 2, 0.9, "violence"),)
+    context = Context(("knife",), ("calm",), ("kitchen",), "A person cuts bread. Nothing happens.", 0)
+    alone, described = analysis_data(segments, 4.0), analysis_data(segments, 4.0, context=context)
+    assert described["summary"] == f"{alone['summary']} A person cuts bread. Nothing happens."
+    assert (described["objects"], described["emotions"], described["scenes"]) == (["knife"], ["calm"], ["kitchen"])
+    same = ("violenceDetections", "totalDuration", "overallRisk", "confidence")
+    assert [described[name] for name in same] == [alone[name] for name in same]  # type: ignore[literal-required]
 
 
 def test_the_summary_is_the_sources() -> None:

@@ -16,7 +16,11 @@ from shared.domain.stages import (
     WorkState,
     asset_state,
     decide_claim,
+    is_complete,
+    missing,
     progress,
+    stage_progress,
+    whole_ledger,
 )
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -88,3 +92,44 @@ def test_an_asset_is_what_its_stages_are(states: dict[str, StageState], state: A
     ledger = stages(**states)
     assert asset_state(ledger) is state
     assert progress(ledger) == percent
+
+
+class TestWholeLedger:
+    def test_stages_behind_a_failed_one_were_not_reached(self) -> None:
+        failed = StageRecord(StageState.FAILED, 1, NOW, NOW, "not_a_video", "It is text.")
+        ledger = whole_ledger({Stage.INGEST: failed})
+        assert {stage.value: record.error_code for stage, record in ledger.items()} == {
+            "ingest": "not_a_video",
+            "detect": "not_reached",
+            "context": "not_reached",
+            "correlate": "not_reached",
+        }
+        assert ledger[Stage.CORRELATE].error_message == "Not reached, because detect did not succeed."
+        assert is_complete({Stage.INGEST: failed})
+
+    def test_a_stage_that_ran_again_revives_those_behind_it(self) -> None:
+        assert not is_complete(stages(ingest=StageState.DONE, detect=StageState.RUNNING))
+        assert missing(stages(ingest=StageState.DONE, detect=StageState.RUNNING)) == {}
+
+    def test_what_ended_before_stays_as_it_was(self) -> None:
+        ledger = whole_ledger(stages(ingest=StageState.DONE, detect=StageState.FAILED, correlate=StageState.DONE))
+        assert ledger[Stage.CORRELATE].state is StageState.DONE
+
+    def test_an_optional_stage_that_failed_is_missing_and_harms_nobody(self) -> None:
+        ledger = stages(ingest=StageState.DONE, detect=StageState.DONE, context=StageState.FAILED)
+        assert list(missing(ledger)) == [Stage.CONTEXT]
+        assert whole_ledger(ledger)[Stage.CORRELATE].state is StageState.PENDING
+
+
+@pytest.mark.parametrize(
+    ("state", "said", "percent"),
+    [
+        (StageState.PENDING, 0.0, 0),
+        (StageState.RUNNING, 0.0, 0),
+        (StageState.RUNNING, 0.42, 42),
+        (StageState.RUNNING, 1.0, 99),
+        (StageState.FAILED, 0.3, 100),
+    ],
+)
+def test_only_what_has_ended_is_at_a_hundred_percent(state: StageState, said: float, percent: int) -> None:
+    assert stage_progress(StageRecord(state, progress=said)) == percent
