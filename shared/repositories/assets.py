@@ -53,7 +53,7 @@ def context_update(asset_id: str, context: Context) -> Update:
     return Update(COLLECTION, asset_id, {"context": to_data(context)})
 
 
-def strictness_update(asset_id: str, strict_mode: bool) -> Update:  # noqa: FBT001 - it is the value
+def strictness_update(asset_id: str, strict_mode: bool) -> Update:
     """The write that stores whether the upload is moderated strictly."""
     return Update(COLLECTION, asset_id, {"strict_mode": strict_mode})
 

@@ -1,4 +1,4 @@
-"""Keyless signing with Google's real libraries, against a server that speaks the metadata server's and IAM's protocol."""
+"""Keyless signing with Google's real libraries, against a server that speaks as metadata server and IAM do."""
 
 from __future__ import annotations
 

@@ -86,9 +86,7 @@ class IamSigner(credentials.Signing):  # type: ignore[misc] # the library carrie
 
     def _post(self, token: str, body: bytes) -> Any:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        return self._request(
-            url=self._url, method="POST", headers=headers, body=body, timeout=REQUEST_TIMEOUT_SECONDS
-        )
+        return self._request(url=self._url, method="POST", headers=headers, body=body, timeout=REQUEST_TIMEOUT_SECONDS)
 
     def _token(self) -> str:
         with self._lock:
