@@ -1,4 +1,4 @@
-"""The command line: `python -m local serve | analyze | demo | dead-letters | emulators`."""
+"""The command line: `python -m local serve | analyze | upload | demo | dead-letters | emulators`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from shared import settings
 from shared.errors import SettingsError
@@ -41,6 +42,15 @@ def _parser() -> argparse.ArgumentParser:
     analyze.add_argument("--sensitivity", type=_sensitivity, default=0.5, help="0 to 1 (default 0.5)")
     analyze.set_defaults(run=_analyze)
 
+    upload = commands.add_parser("upload", help="send files of any size; repeated, it goes on where it was")
+    upload.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    upload.add_argument("--to", required=True, type=_origin, metavar="URL", help="Sightline's origin")
+    upload.add_argument("--source-id", help="the camera or beacon the videos come from")
+    upload.add_argument("--token", help="instead of SIGHTLINE_API_TOKEN")
+    upload.add_argument("--parallel", type=_positive, default=4, help="files at a time (default 4)")
+    upload.add_argument("--wait", action="store_true", help="until each analysis is complete, and say what it found")
+    upload.set_defaults(run=_upload)
+
     demo = commands.add_parser("demo", help="the main job on a clip, over HTTP")
     demo.add_argument("file", nargs="?", type=Path, metavar="FILE", help="without one, a clip is drawn")
     demo.set_defaults(run=_demo)
@@ -65,6 +75,20 @@ def _sensitivity(text: str) -> float:
     return value
 
 
+def _positive(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 256:
+        raise argparse.ArgumentTypeError("must be between 1 and 256")
+    return value
+
+
+def _origin(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise argparse.ArgumentTypeError("must be an origin such as https://sightline.example")
+    return text
+
+
 def _serve(chosen: argparse.Namespace) -> int:
     from local import server
 
@@ -77,6 +101,21 @@ def _analyze(chosen: argparse.Namespace) -> int:
 
     detector = load_detector(settings.load(settings.EmbeddedSettings).model_path)
     return analyze.run(chosen.files, detector, sensitivity=chosen.sensitivity)
+
+
+def _upload(chosen: argparse.Namespace) -> int:
+    from local import upload_command
+    from local.upload import Uploader
+    from local.upload_memory import UploadMemory
+
+    config = settings.load(settings.UploaderSettings)
+    memory = UploadMemory(config.cache_folder / "sightline" / "uploads")
+    token = chosen.token or config.api_token
+    uploader = Uploader(chosen.to, token=token, memory=memory, source_id=chosen.source_id)
+    try:
+        return upload_command.run(chosen.files, uploader, parallel=chosen.parallel, wait=chosen.wait)
+    finally:
+        uploader.close()
 
 
 def _demo(chosen: argparse.Namespace) -> int:

@@ -31,7 +31,7 @@ from shared.detection.contact_sheet import TileSheets
 from shared.detection.detector import load_detector
 from shared.detection.probe import StreamProbe
 from shared.errors import SightlineError
-from shared.handlers import context, correlate, detect, direct, ingest, observe, scoring, signals, uploads
+from shared.handlers import analyze, context, correlate, detect, direct, ingest, observe, scoring, signals, uploads
 from shared.ids import TimeOrderedIds
 from shared.outbox import publish_pending
 from shared.ports import Delivery
@@ -148,7 +148,10 @@ class Home:
 
     def routers(self) -> list[APIRouter]:
         """The HTTP interface of all functions together."""
-        upload_deps = uploads.Deps(self.documents, self.media, self._clock)
+        upload_deps = upload_routes.Deps(
+            uploads.Deps(self.documents, self.media, self._clock),
+            analyze.Deps(self.documents, self.media, self.queue, bucket_name("media")),
+        )
         direct_deps = direct.Deps(self.documents, StreamProbe(), self._scoring, self._clock)
         signal_deps = signals.Deps(self._observe, self.queue)
         return [

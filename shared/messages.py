@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from shared import logs
 from shared.domain.assets import MAX_SOURCE_ID_CHARACTERS, is_shown_text
 from shared.domain.detections import Segment
+from shared.domain.header_text import decode_header_text, encode_header_text
 from shared.errors import Malformed
 from shared.json_objects import read_object
 from shared.ports import Delivery, OutgoingMessage
@@ -32,6 +33,9 @@ class Message(Protocol):
 
 M = TypeVar("M")
 SOURCE = "//sightline"
+
+SOURCE_ID_KEY = "source-id"
+"""The object metadata that names the camera or beacon a file comes from (`x-goog-meta-source-id`)."""
 
 FINALISED_KINDS = frozenset({None, "OBJECT_FINALIZE", "google.cloud.storage.object.v1.finalized"})
 """As Cloud Storage's own notification and as Eventarc's CloudEvent name the same thing; None where one is absent."""
@@ -151,6 +155,8 @@ class IncidentChanged:
 class ObjectFinalised:
     """Cloud Storage's notification that an object is complete, as far as it matters here."""
 
+    TOPIC: ClassVar[str] = "media-finalised"
+
     bucket: str
     name: str
     generation: int
@@ -191,10 +197,31 @@ def decode_finalised(delivery: Delivery) -> ObjectFinalised | None:
         return None
     resource = read_object(delivery.data)
     metadata = resource.get("metadata")
-    source = metadata.get("source-id") if isinstance(metadata, dict) else None
+    written = metadata.get(SOURCE_ID_KEY) if isinstance(metadata, dict) else None
+    source = decode_header_text(written) if isinstance(written, str) else ""
     # Whoever dropped the file may have written anything there; a bad name must not cost the detection.
-    usable = isinstance(source, str) and is_shown_text(source, MAX_SOURCE_ID_CHARACTERS)
+    usable = is_shown_text(source, MAX_SOURCE_ID_CHARACTERS)
     return _validated(ObjectFinalised, {**resource, "source_id": source if usable else None})
+
+
+def notification_of(finalised: ObjectFinalised) -> OutgoingMessage:
+    """What the bucket would have published of an object, for when it did not, or when nobody heard."""
+    metadata = {} if finalised.source_id is None else {SOURCE_ID_KEY: encode_header_text(finalised.source_id)}
+    resource = {
+        "kind": "storage#object",
+        "bucket": finalised.bucket,
+        "name": finalised.name,
+        "generation": str(finalised.generation),
+        "metadata": metadata,
+    }
+    attributes = {
+        "eventType": "OBJECT_FINALIZE",
+        "payloadFormat": "JSON_API_V1",
+        "bucketId": finalised.bucket,
+        "objectId": finalised.name,
+        "objectGeneration": str(finalised.generation),
+    }
+    return OutgoingMessage(ObjectFinalised.TOPIC, json.dumps(resource).encode(), attributes)
 
 
 def _validated(cls: type[M], fields: Mapping[str, Any]) -> M:

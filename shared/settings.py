@@ -72,7 +72,7 @@ def _origins(raw: str) -> tuple[str, ...]:
 
 
 def variable(name: str, parse: Callable[[str], Any] = _text, **default: Any) -> Any:
-    """A dataclass field read from the environment variable `name`; required unless `default=` is given."""
+    """A dataclass field read from the environment variable `name`; required unless it has a default or a factory of one."""
     return field(metadata={"variable": name, "parse": parse}, **default)
 
 
@@ -192,6 +192,14 @@ class EmbeddedSettings(IncidentSettings, GeminiSettings):
     model_path: Path = variable("MODEL_PATH", _file, default=BUNDLED_MODEL)
 
 
+@dataclass(frozen=True, kw_only=True)
+class UploaderSettings:
+    """The command that uploads files. `cache_folder`: the user's, for what an interrupted one needs to go on."""
+
+    api_token: str | None = variable("SIGHTLINE_API_TOKEN", default=None)
+    cache_folder: Path = variable("XDG_CACHE_HOME", Path, default_factory=lambda: Path("~/.cache").expanduser())
+
+
 def variables(settings: type) -> dict[str, bool]:
     """The environment variables a settings class reads, each with whether it is required."""
     return {entry.metadata["variable"]: _required(entry) for entry in fields(settings)}
@@ -220,7 +228,7 @@ def load(settings: type[T], environ: Mapping[str, str] | None = None) -> T:
 
 
 def _required(entry: Field[Any]) -> bool:
-    return entry.default is MISSING
+    return entry.default is MISSING and entry.default_factory is MISSING
 
 
 def _complaint(missing: list[str], malformed: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Deployed function `uploads`: hands out signed upload URLs."""
+"""Deployed function `uploads`: hands out signed upload URLs, and starts analyses that did not start by themselves."""
 
 from functools import cache
 
@@ -7,9 +7,9 @@ from functions_framework import aio
 from starlette.requests import Request
 
 from shared import logs, settings
-from shared.adapters.google import blobs, documents, signing
+from shared.adapters.google import blobs, bus, documents, signing
 from shared.adapters.system_clock import SystemClock
-from shared.handlers import uploads
+from shared.handlers import analyze, uploads
 from shared.web import app as web
 from shared.web import uploads as routes
 
@@ -18,10 +18,12 @@ logs.configure(config.log_level, project=config.project)
 
 
 @cache
-def deps() -> uploads.Deps:
-    """The use case on Google Cloud, made at the first request."""
+def deps() -> routes.Deps:
+    """The use cases on Google Cloud, made at the first request."""
+    store = documents.connect(config.project, config.database)
     media = blobs.connect(config.media_bucket, signer=signing.signing_credentials(config.upload_signer))
-    return uploads.Deps(documents.connect(config.project, config.database), media, SystemClock())
+    asked = analyze.Deps(store, media, bus.connect(config.project), config.media_bucket)
+    return routes.Deps(uploads.Deps(store, media, SystemClock()), asked)
 
 
 application = web.create_app([routes.router(deps)], token=config.api_token, allowed_origins=config.allowed_origins)

@@ -53,6 +53,11 @@ def context_update(asset_id: str, context: Context) -> Update:
     return Update(COLLECTION, asset_id, {"context": to_data(context)})
 
 
+def strictness_update(asset_id: str, strict_mode: bool) -> Update:
+    """The write that stores whether the upload is moderated strictly."""
+    return Update(COLLECTION, asset_id, {"strict_mode": strict_mode})
+
+
 def completion(asset_id: str) -> Update:
     """The write that says that every stage has ended."""
     return Update(COLLECTION, asset_id, {"complete": True})

@@ -1,14 +1,16 @@
-"""POST /video/upload-url: where to put a file, and how (M)."""
+"""POST /video/upload-url and POST /video/analyze: where to put a file, and how; what becomes of it (M)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import quote
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool
 
 from shared.domain.assets import DEFAULT_CONTENT_TYPE, MAX_UPLOAD_BYTES, UPLOAD_URL_HOURS
-from shared.handlers import uploads
+from shared.handlers import analyze, uploads
 
 
 class UploadUrlRequest(BaseModel):
@@ -18,40 +20,95 @@ class UploadUrlRequest(BaseModel):
     size: int | None = Field(default=None, description="Bytes, if the client knows")
     filename: str | None = None
     source_id: str | None = None
+    resumable: bool = Field(default=False, description="A session that goes on after a lost connection")
+    metadata: dict[str, str] = Field(default_factory=dict, description="Stored with the object and shown")
 
 
 class UploadUrlReply(BaseModel):
-    """Send the file by `method` to `upload_url` with exactly these `headers`; they are part of the signature."""
+    """Send the request by `method` to `upload_url` with exactly these `headers`; they are part of the signature."""
 
     upload_url: str
     video_id: str
     method: str
     headers: dict[str, str]
+    resumable: bool
     expires_in_hours: int
     max_file_size_gb: int
     instructions: list[str]
 
 
-def router(deps: Callable[[], uploads.Deps]) -> APIRouter:
-    """The upload route over these collaborators, made at the first request."""
+class AnalyzeRequest(BaseModel):
+    """`strict_mode` chooses the strict profile of moderation."""
+
+    video_id: str
+    strict_mode: StrictBool = False
+
+
+class AnalyzeReply(BaseModel):
+    """`task_id` is for GET /video/status/{task_id}; `state` is as that tells it."""
+
+    task_id: str
+    video_id: str
+    state: str
+    strict_mode: bool
+    status_url: str
+
+
+@dataclass(frozen=True)
+class Deps:
+    """What the routes need."""
+
+    uploads: uploads.Deps
+    analyze: analyze.Deps
+
+
+def router(deps: Callable[[], Deps]) -> APIRouter:
+    """The upload routes over these collaborators, made at the first request."""
     routes = APIRouter(tags=["uploads"])
 
     @routes.post("/video/upload-url")
     def create_upload_url(body: UploadUrlRequest | None = None) -> UploadUrlReply:
         asked = body or UploadUrlRequest()
-        ticket = uploads.request_upload(uploads.UploadRequest(**asked.model_dump()), deps())
+        ticket = uploads.request_upload(uploads.UploadRequest(**asked.model_dump()), deps().uploads)
         return UploadUrlReply(
             upload_url=ticket.upload.url,
             video_id=ticket.asset_id,
             method=ticket.upload.method,
             headers=dict(ticket.upload.headers),
+            resumable=asked.resumable,
             expires_in_hours=UPLOAD_URL_HOURS,
             max_file_size_gb=MAX_UPLOAD_BYTES >> 30,
-            instructions=[
-                f"Send the file by HTTP {ticket.upload.method} to upload_url with every header listed in headers.",
-                "The analysis starts by itself once the upload is complete.",
-                f"Follow it with GET /video/status/{ticket.asset_id} and GET /analysis/{ticket.asset_id}.",
-            ],
+            instructions=[*(_RESUMABLE if asked.resumable else _SINGLE), *_afterwards(ticket.asset_id)],
+        )
+
+    @routes.post("/video/analyze", status_code=202)
+    def analyze_video(body: AnalyzeRequest) -> AnalyzeReply:
+        state = analyze.request_analysis(body.video_id, deps().analyze, strict_mode=body.strict_mode)
+        return AnalyzeReply(
+            task_id=body.video_id,
+            video_id=body.video_id,
+            state=state,
+            strict_mode=body.strict_mode,
+            status_url=f"/video/status/{quote(body.video_id, safe='')}",
         )
 
     return routes
+
+
+_SINGLE = ["Send the file by HTTP PUT to upload_url with every header listed in headers."]
+
+_RESUMABLE = [
+    "Start a session: send an empty HTTP POST to upload_url with every header listed in headers. "
+    "The 201 reply's Location is the session; whoever knows it may upload, for a week.",
+    "Send the file by HTTP PUT to the session, at once or in parts: 'Content-Range: bytes FIRST-LAST/SIZE', where each "
+    "part but the last is a multiple of 256 KiB. 308 says by Range what has arrived, 200 that everything has.",
+    "After a lost connection or a 408, 429 or 5xx ask with an empty PUT and 'Content-Range: bytes */SIZE', "
+    "and go on behind what the reply's Range names.",
+]
+
+
+def _afterwards(asset_id: str) -> list[str]:
+    return [
+        "The analysis starts by itself once the upload is complete; POST /video/analyze chooses strict_mode.",
+        f"Follow it with GET /video/status/{asset_id} and GET /analysis/{asset_id}.",
+    ]

@@ -57,6 +57,7 @@ def test_functions_publish_what_they_may_and_may_publish_what_they_do(function: 
         "context": ["handlers.context", "completion"],
         "correlate": ["handlers.correlate", "handlers.observe", "completion"],
         "signals": ["handlers.signals", "handlers.observe"],
+        "uploads": ["handlers.uploads", "handlers.analyze"],
     }
     modules = [importlib.import_module(f"shared.{name}") for name in publishing.get(function, [])]
     built = {

@@ -12,10 +12,11 @@ from shared.errors import SettingsError
 if TYPE_CHECKING:
     from google.auth.credentials import Signing
 
+IAM_ENDPOINT = "https://iamcredentials.googleapis.com"
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
-def signing_credentials(signer_account: str | None) -> Signing:
+def signing_credentials(signer_account: str | None, *, iam_endpoint: str = IAM_ENDPOINT) -> Signing:
     """Credentials with a private key are used as they are; others sign as `signer_account` by IAM's `signBlob`.
 
     The function's own account then needs `iam.serviceAccounts.signBlob` (Token Creator) on the signer account, and the
@@ -23,7 +24,8 @@ def signing_credentials(signer_account: str | None) -> Signing:
     """
     import google.auth
     from google.auth import credentials as auth_credentials
-    from google.auth import impersonated_credentials
+
+    from shared.adapters.google.iam_signer import IamSigner
 
     default: Any = google.auth.default  # the library's function carries no types
     own, _project = default(scopes=[_SCOPE])
@@ -33,6 +35,4 @@ def signing_credentials(signer_account: str | None) -> Signing:
         raise SettingsError(
             "the credentials of this function cannot sign URLs and UPLOAD_SIGNER_ACCOUNT names no account that can"
         )
-    impersonated: Any = impersonated_credentials.Credentials
-    signer: Signing = impersonated(source_credentials=own, target_principal=signer_account, target_scopes=[_SCOPE])
-    return signer
+    return IamSigner(own, signer_account, endpoint=iam_endpoint)
