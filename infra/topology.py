@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from shared.ports import Index, Order
+from shared.ports import Index, Order, OutgoingMessage
 
 ROOT = Path(__file__).resolve().parent.parent
 PIPELINE = ROOT / "infra" / "pipeline.yaml"
@@ -41,6 +41,29 @@ class DeliveryPolicy(_Strict):
     max_attempts: int
     dead_letter_topic: str
     dead_letter_subscription: str
+
+
+class Schedule(_Strict):
+    """Cloud Scheduler publishes to `topic` every `every` seconds: whole minutes that divide the hour."""
+
+    topic: str
+    every: int = Field(ge=60, le=3600)
+
+    @field_validator("every")
+    @classmethod
+    def _divides_the_hour(cls, seconds: int) -> int:
+        if seconds % 60 or 3600 % seconds:
+            raise ValueError("is not a number of whole minutes that divides an hour")
+        return seconds
+
+    def cron(self) -> str:
+        """As unix-cron, the form Cloud Scheduler takes."""
+        minutes = self.every // 60
+        return "0 * * * *" if minutes == 60 else f"*/{minutes} * * * *"
+
+    def message(self) -> OutgoingMessage:
+        """What is published: the topic says it all."""
+        return OutgoingMessage(self.topic, b"{}")
 
 
 class Role(_Strict):
@@ -87,6 +110,7 @@ class Topology(_Strict):
 
     topics: list[str]
     buckets: dict[str, Bucket]
+    schedules: list[Schedule]
     delivery: DeliveryPolicy
     functions: dict[str, Function]
     indexes: list[IndexDeclaration]

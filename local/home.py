@@ -6,9 +6,7 @@ A folder belongs to one process at a time. What a killed process left behind is 
 from __future__ import annotations
 
 import fcntl
-import logging
 import os
-import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import timedelta
@@ -18,6 +16,7 @@ from pathlib import Path
 from fastapi import APIRouter
 
 from infra import topology
+from local.ticker import Ticker
 from shared.adapters.embedded.blob_folder import BlobFolder
 from shared.adapters.embedded.blob_keys import local_signing_key
 from shared.adapters.embedded.blob_notifications import NotificationRelay
@@ -26,22 +25,33 @@ from shared.adapters.embedded.documents import SqliteDocuments
 from shared.adapters.embedded.queue import QueueSubscription, SqliteQueue
 from shared.adapters.embedded.queue_workers import QueueWorkers
 from shared.adapters.system_clock import SystemClock
-from shared.delivery import StageRunner, receive
+from shared.delivery import StageRunner, receive, receive_tick
 from shared.detection.contact_sheet import TileSheets
 from shared.detection.detector import load_detector
 from shared.detection.probe import StreamProbe
 from shared.errors import SightlineError
-from shared.handlers import analyze, context, correlate, detect, direct, ingest, observe, scoring, signals, uploads
+from shared.handlers import (
+    analyze,
+    context,
+    correlate,
+    detect,
+    direct,
+    ingest,
+    maintain,
+    observe,
+    scoring,
+    signals,
+    uploads,
+)
 from shared.ids import TimeOrderedIds
 from shared.outbox import publish_pending
 from shared.ports import Delivery
+from shared.repositories import components
 from shared.settings import EmbeddedSettings
 from shared.web import analysis, beacons, incidents, service, timeline
 from shared.web import direct as direct_routes
 from shared.web import signals as signal_routes
 from shared.web import uploads as upload_routes
-
-log = logging.getLogger(__name__)
 
 MINIMUM_BACKOFF = timedelta(seconds=1)
 MAXIMUM_BACKOFF = timedelta(seconds=60)
@@ -109,7 +119,6 @@ class Home:
         self._closing.callback(self.queue.close)
         self._scoring = scoring.Deps(self.media, self.detector, TileSheets())
         self._observe = observe.Deps(self.documents, self._clock, TimeOrderedIds(self._clock), config.policy())
-        self._stopping = threading.Event()
 
     def start(self) -> None:
         """Takes up what an earlier process left, and starts handling."""
@@ -120,10 +129,11 @@ class Home:
         relay = NotificationRelay(self.folder, self.queue.publish)
         relay.start()
         self._closing.callback(relay.stop)
-        pending = threading.Thread(target=self._publish_pending, name="outbox", daemon=True)
-        pending.start()
-        self._closing.callback(pending.join)
-        self._closing.callback(self._stopping.set)
+        self._closing.enter_context(Ticker("outbox", PENDING_SECONDS, self._publish_pending))
+        for schedule in self._declared.schedules:
+            seconds = self.config.sweep_seconds or schedule.every
+            publish = partial(self.queue.publish, schedule.message())
+            self._closing.enter_context(Ticker(schedule.topic, seconds, publish))
 
     def close(self) -> None:
         """Ends the threads, waiting for what they are doing, then closes the stores."""
@@ -142,6 +152,7 @@ class Home:
             "detect": partial(receive, detect.consumer, self._scoring, runner),
             "context": partial(receive, context.consumer, self._context_deps(), runner),
             "correlate": partial(receive, correlate.consumer, correlate.Deps(self._observe), runner),
+            "maintain": partial(receive_tick, "maintain", partial(maintain.sweep, self._maintain_deps())),
         }
         declared = self._declared.event_functions()
         return {topology.subscription_name(name, f.trigger or ""): stages[name] for name, f in declared.items()}
@@ -170,21 +181,31 @@ class Home:
         why = "GOOGLE_API_KEY is not set, so Gemini was not asked."
         return context.Deps(self.documents, self.media, None, TileSheets(), why_no_model=why)
 
+    def _maintain_deps(self) -> maintain.Deps:
+        return maintain.Deps(
+            documents=self.documents,
+            media=self.media,
+            bus=self.queue,
+            clock=self._clock,
+            bucket=bucket_name("media"),
+            grace=timedelta(seconds=self.config.grace_seconds),
+        )
+
+    def _sweeper_state(self) -> str:
+        return components.maintenance_state(self.documents, self._clock.now())
+
     def _service_deps(self) -> service.Deps:
         checks: dict[str, service.Check] = {
             "blobs": lambda: self.media.stat("media/health"),
             "bus": lambda: self.queue.list(limit=1),
             "model": lambda: self.detector.version,
+            "maintain": self._sweeper_state,
         }
         enabled = self.config.api_token is not None
         return service.Deps(self.documents, self._clock, checks, auth_enabled=enabled)
 
     def _publish_pending(self) -> None:
-        while not self._stopping.wait(PENDING_SECONDS):
-            try:
-                publish_pending(self.documents, self.queue, self._clock.now())
-            except SightlineError as error:
-                log.warning("pending messages could not be published: %s", error)
+        publish_pending(self.documents, self.queue, self._clock.now())
 
     def _lock_folder(self, data: Path) -> None:
         lock = (data / "lock").open("ab")

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -28,6 +29,7 @@ from local import emulators
 from local.gateway import gateway
 from local.home import bucket_name, notification_rules
 from local.pubsub_topology import Backoff, PushSubscription, create_topology
+from local.ticker import Ticker
 from shared.adapters.embedded.blob_folder import BlobFolder
 from shared.adapters.embedded.blob_keys import FILE_NAME, local_signing_key
 from shared.adapters.embedded.blob_notifications import NotificationRelay
@@ -68,6 +70,7 @@ def running_stack(folder: Path, port: int) -> Iterator[Stack]:
         closing.enter_context(_functions(ports, folder, environment))
         origins = {name: f"http://127.0.0.1:{number}" for name, number in ports.items()}
         closing.enter_context(_served(gateway(declared, origins), port))
+        closing.enter_context(_schedules(declared))
         yield Stack(f"http://127.0.0.1:{port}", origins, environment, folder)
 
 
@@ -132,6 +135,17 @@ def _blob_server(folder: Path, declared: topology.Topology) -> Iterator[str]:
             yield f"http://127.0.0.1:{port}"
     finally:
         blobs.close()
+
+
+@contextmanager
+def _schedules(declared: topology.Topology) -> Iterator[None]:
+    """What Cloud Scheduler does, which has no emulator."""
+    bus = PubSubBus(PublisherClient(), emulators.PROJECT)
+    with ExitStack() as closing:
+        for schedule in declared.schedules:
+            publish = partial(bus.publish, schedule.message())
+            closing.enter_context(Ticker(schedule.topic, schedule.every, publish))
+        yield
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Generic, Protocol, TypeVar
@@ -177,6 +178,34 @@ def receive(consumer: Consumer[M, D], deps: D, runner: StageRunner, delivery: De
             runner.reject(consumer.stage, delivery, error)
 
 
+def receive_tick(name: str, perform: Callable[[], object], delivery: Delivery) -> None:
+    """Does what is due at regular times, for no asset in particular; the message says nothing but "now".
+
+    Whatever goes wrong is logged and the tick acknowledged: the next one tries again, sooner than a redelivery would.
+    """
+    trace = logs.trace_of(delivery.attributes) or logs.new_trace()
+    with logs.context(stage=name, message_id=delivery.message_id, trace=trace):
+        try:
+            perform()
+        except Exception:
+            log.exception("%s failed, until the next time", name)
+
+
+def record_rejection(source: str, delivery: Delivery, error: Permanent, documents: Documents, clock: Clock) -> None:
+    """Records, once, a message to `source` that no retry can mend. Raises `Retryable`."""
+    log.error("message rejected: %s", error)
+    record = {
+        "stage": source,
+        "message_id": delivery.message_id,
+        "code": error.code,
+        "sentence": error.sentence,
+        "data": delivery.data[:10_000],
+        "rejected_at": clock.now(),
+    }
+    with suppress(AlreadyExists):
+        documents.commit([Create(REJECTED, f"{source}:{ids.derived_uuid(delivery.message_id)}", record)])
+
+
 class StageRunner:
     """Runs pieces of work under a claim. `lease`: how long a worker may be silent before another takes over."""
 
@@ -202,20 +231,7 @@ class StageRunner:
 
     def reject(self, stage: Stage, delivery: Delivery, error: Permanent) -> None:
         """Records a message that no retry can mend, and that belongs to no asset's ledger."""
-        log.error("message rejected: %s", error)
-        record = {
-            "stage": stage.value,
-            "message_id": delivery.message_id,
-            "code": error.code,
-            "sentence": error.sentence,
-            "data": delivery.data[:10_000],
-            "rejected_at": self._clock.now(),
-        }
-        try:
-            key = f"{stage.value}:{ids.derived_uuid(delivery.message_id)}"
-            self._documents.commit([Create(REJECTED, key, record)])
-        except AlreadyExists:
-            return
+        record_rejection(stage.value, delivery, error, self._documents, self._clock)
 
     def _claim(self, piece: Work, delivery: Delivery) -> _Claimed | None:
         """An attempt whose claim is now ours, or None when there is nothing left to do."""
@@ -244,7 +260,7 @@ class StageRunner:
         return _Claimed(piece, delivery, record, StageRecord(StageState.RUNNING, count, started=now))
 
     def _try_claim(self, attempt: _Claimed, held: Document | None) -> bool:
-        claim = work.claim(attempt.piece.key, attempt.record, held)
+        claim = work.claim(attempt.piece.key, attempt.record, held, attempt.request())
         try:
             self._documents.commit([claim, attempt.shown_as(attempt.shown)])
         except AlreadyExists:
@@ -296,7 +312,8 @@ class StageRunner:
         else:
             sentence = f"Attempt {count} failed ({type(error).__name__}); it will be tried again."
             shown = replace(attempt.shown, state=StageState.PENDING, error_code="retrying", error_message=sentence)
-        released = replace(attempt.record, state=WorkState.RELEASED, lease_until=self._clock.now())
+        state = WorkState.GIVEN_UP if shown.state is StageState.FAILED else WorkState.RELEASED
+        released = replace(attempt.record, state=state, lease_until=self._clock.now())
         try:
             lease.settle(released, [attempt.shown_as(shown)])
             if shown.state is StageState.FAILED:
@@ -323,6 +340,11 @@ class _Claimed:
     def shown_as(self, record: StageRecord) -> Write:
         """The write that makes the ledger show `record`."""
         return assets.stage_update(self.piece.asset_id, self.piece.stage, record)
+
+    def request(self) -> work.Request:
+        """What was delivered, to be asked for again if this worker is lost."""
+        data, attributes = self.delivery.data, self.delivery.attributes
+        return work.Request(self.piece.asset_id, self.piece.stage).with_message(data, attributes)
 
     def held_claim(self) -> HeldClaim:
         """What the lease renews, and how it shows progress."""

@@ -12,14 +12,14 @@ import binascii
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from shared.delivery import Consumer, StageRunner, receive
+from shared.delivery import Consumer, StageRunner, receive, receive_tick, record_rejection
 from shared.errors import Malformed, Retryable
 from shared.json_objects import read_object
-from shared.ports import Delivery
+from shared.ports import Clock, Delivery, Documents
 
 log = logging.getLogger(__name__)
 
@@ -43,24 +43,54 @@ class EventFunction(Generic[M, D]):
 
     def answer(self, headers: Mapping[str, str], body: bytes) -> tuple[str, int]:
         """Handles one push. The status acknowledges (204) or asks for redelivery (503, 500); the body says nothing."""
-        try:
-            self._receive(headers, body)
-        except Retryable as error:
-            log.warning("the delivery will be repeated: %s", error)
-            return "", TRY_AGAIN
-        except Exception:
-            log.exception("the delivery failed and will be repeated")
-            return "", FAILED
-        return "", ACKNOWLEDGED
+        return _answer(lambda: self._receive(headers, body))
 
     def _receive(self, headers: Mapping[str, str], body: bytes) -> None:
         try:
             delivery = decode_push(headers, body)
         except Malformed as error:
-            unread = Delivery(hashlib.sha256(body).hexdigest(), body, {})
-            self.runner.reject(self.consumer.stage, unread, error)
+            self.runner.reject(self.consumer.stage, _unread(body), error)
             return
         receive(self.consumer, self.deps, self.runner, delivery)
+
+
+@dataclass(frozen=True)
+class ScheduledFunction:
+    """A composed event function whose messages say only that it is time; they concern no asset."""
+
+    name: str
+    perform: Callable[[], object]
+    documents: Documents
+    clock: Clock
+
+    def answer(self, headers: Mapping[str, str], body: bytes) -> tuple[str, int]:
+        """Handles one push, and acknowledges it unless not even a broken envelope could be recorded."""
+        return _answer(lambda: self._receive(headers, body))
+
+    def _receive(self, headers: Mapping[str, str], body: bytes) -> None:
+        try:
+            delivery = decode_push(headers, body)
+        except Malformed as error:
+            record_rejection(self.name, _unread(body), error, self.documents, self.clock)
+            return
+        receive_tick(self.name, self.perform, delivery)
+
+
+def _answer(handle: Callable[[], None]) -> tuple[str, int]:
+    try:
+        handle()
+    except Retryable as error:
+        log.warning("the delivery will be repeated: %s", error)
+        return "", TRY_AGAIN
+    except Exception:
+        log.exception("the delivery failed and will be repeated")
+        return "", FAILED
+    return "", ACKNOWLEDGED
+
+
+def _unread(body: bytes) -> Delivery:
+    """What stands for a push whose message could not be read: the same body, the same id."""
+    return Delivery(hashlib.sha256(body).hexdigest(), body, {})
 
 
 def decode_push(headers: Mapping[str, str], body: bytes) -> Delivery:

@@ -18,6 +18,7 @@ from shared import logs
 from shared.domain.assets import MAX_SOURCE_ID_CHARACTERS, is_shown_text
 from shared.domain.detections import Segment
 from shared.domain.header_text import decode_header_text, encode_header_text
+from shared.domain.stages import Stage
 from shared.errors import Malformed
 from shared.json_objects import read_object
 from shared.ports import Delivery, OutgoingMessage
@@ -162,6 +163,23 @@ class ObjectFinalised:
     generation: int
     source_id: str | None = None
     replay: ReplayOrder | None = None
+
+
+TRIGGERS: Mapping[Stage, str] = {
+    Stage.INGEST: ObjectFinalised.TOPIC,
+    Stage.DETECT: MediaUploaded.TOPIC,
+    Stage.CONTEXT: MediaDetected.TOPIC,
+    Stage.CORRELATE: MediaDetected.TOPIC,
+}
+"""The topic whose messages each stage waits for, as `infra/pipeline.yaml` declares it (a test compares them)."""
+
+
+def encode_finalised(message: ObjectFinalised) -> OutgoingMessage:
+    """The notification as Cloud Storage would publish it."""
+    resource: dict[str, Any] = {"bucket": message.bucket, "name": message.name, "generation": str(message.generation)}
+    if message.source_id is not None:
+        resource["metadata"] = {"source-id": message.source_id}
+    return OutgoingMessage(message.TOPIC, json.dumps(resource).encode(), {"eventType": "OBJECT_FINALIZE"})
 
 
 def encode(message: Message, *, message_id: str, now: datetime) -> OutgoingMessage:

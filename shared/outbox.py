@@ -12,7 +12,7 @@ from datetime import datetime
 from shared import ids
 from shared.errors import Permanent, Retryable
 from shared.messages import Message, encode
-from shared.ports import Bus, Documents, Filter, OutgoingMessage, Query
+from shared.ports import Bus, Documents, OutgoingMessage
 from shared.repositories import work
 
 log = logging.getLogger(__name__)
@@ -23,11 +23,11 @@ def publish_pending(documents: Documents, bus: Bus, now: datetime, *, limit: int
 
     Those whose lease still runs are left to their worker. One that cannot be published does not hold up the others.
     """
-    page = documents.query(Query(work.COLLECTION, (Filter("published", "==", False),)), limit=limit)
+    page = documents.query(work.UNPUBLISHED, limit=limit)
     published = 0
     for document in page.documents:
         if document.data["lease_until"] > now:
-            continue
+            break  # and so are all that follow
         try:
             publish_outbox(documents, bus, document.id, work.outbox_of(document))
             published += 1

@@ -144,6 +144,14 @@ class CorrelateSettings(StageSettings, IncidentSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MaintainSettings(Settings):
+    """The sweeper. `grace_seconds`: how long work must have been left alone before its message is sent again."""
+
+    media_bucket: str = variable("MEDIA_BUCKET")
+    grace_seconds: float = variable("SWEEP_GRACE_SECONDS", _seconds, default=300.0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class WebSettings(Settings):
     """What every HTTP function needs. The token is required here; only the embedded default may do without."""
 
@@ -181,7 +189,11 @@ class QuerySettings(WebSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddedSettings(IncidentSettings, GeminiSettings):
-    """The embedded home. Without a token everything is open, and `/` says so; without a key, Gemini is not asked."""
+    """The embedded home. Without a token everything is open, and `/` says so; without a key, Gemini is not asked.
+
+    `sweep_seconds`: how often the sweeper runs, if not as often as on Google Cloud. Its grace is shorter than there: a
+    delivery here is repeated within seconds.
+    """
 
     google_api_key: str | None = variable("GOOGLE_API_KEY", default=None)
 
@@ -189,6 +201,8 @@ class EmbeddedSettings(IncidentSettings, GeminiSettings):
     allowed_origins: tuple[str, ...] = variable("ALLOWED_ORIGINS", _origins, default=())
     log_level: str = variable("LOG_LEVEL", _level, default="INFO")
     lease_seconds: float = variable("STAGE_LEASE_SECONDS", _lease, default=30.0)
+    grace_seconds: float = variable("SWEEP_GRACE_SECONDS", _seconds, default=60.0)
+    sweep_seconds: float | None = variable("SWEEP_SECONDS", _seconds, default=None)
     model_path: Path = variable("MODEL_PATH", _file, default=BUNDLED_MODEL)
 
 

@@ -25,7 +25,7 @@ def deps() -> service.Deps:
     checks: dict[str, service.Check] = {
         "blobs": lambda: media().stat("media/health"),
         "bus": health.TopicCheck(config.project, "media-uploaded").see,
-        "model": lambda: components.state_of(store(), "model"),
+        **components.checks(store(), SystemClock()),
     }
     return service.Deps(store(), SystemClock(), checks, auth_enabled=True)
 

@@ -102,7 +102,12 @@ def direct_name_of(asset_id: str) -> str:
 def issued_asset_id(object_name: str) -> str | None:
     """The asset an upload URL was issued for, if the name has that form; else None (a file dropped in directly)."""
     name = object_name.removeprefix(MEDIA_PREFIX)
-    return name if object_name.startswith(MEDIA_PREFIX) and _UUID.fullmatch(name) else None
+    return name if object_name.startswith(MEDIA_PREFIX) and is_asset_id(name) else None
+
+
+def is_asset_id(text: str) -> bool:
+    """Whether a text has the form of the ids that are made here."""
+    return _UUID.fullmatch(text) is not None
 
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

@@ -14,7 +14,8 @@ A piece of work is claimed by one conditional write. Its life, with the lease re
     nothing                                → CLAIM
     running, lease expired                 → CLAIM      the worker died; its late commit fails on the version
     running, lease held                    → WAIT       raise: only the saved result makes it safe to acknowledge
-    released (an attempt failed)           → CLAIM
+    released (an attempt failed)           → CLAIM      so is a piece the sweeper asked for again
+    given up (the last attempt failed)     → CLAIM      somebody replays the dead letter
     done or failed, outbox unpublished     → PUBLISH    the worker died between save and publish
     done or failed, outbox published       → DUPLICATE
 """
@@ -85,23 +86,28 @@ NOT_REACHED = "not_reached"
 
 
 class WorkState(StrEnum):
-    """Where a piece of work stands; `RELEASED` waits for its next delivery."""
+    """Where a piece of work stands; `RELEASED` waits for its next delivery, `GIVEN_UP` for a person."""
 
     RUNNING = "running"
     RELEASED = "released"
+    GIVEN_UP = "given_up"
     DONE = "done"
     FAILED = "failed"
 
 
 @dataclass(frozen=True)
 class WorkRecord:
-    """The claim on a piece of work. `owner` names the attempt that holds it; no two attempts have the same."""
+    """The claim on a piece of work. `owner` names the attempt that holds it; no two attempts have the same.
+
+    `attempts` counts all claims, `requeued` how often the sweeper asked for it since the last one.
+    """
 
     state: WorkState
     owner: str
     attempts: int
     lease_until: datetime
     published: bool = True
+    requeued: int = 0
 
 
 class ClaimDecision(StrEnum):
@@ -115,7 +121,7 @@ class ClaimDecision(StrEnum):
 
 def decide_claim(record: WorkRecord | None, now: datetime) -> ClaimDecision:
     """Whether a delivery may work, must wait, must only publish, or is a duplicate."""
-    if record is None or record.state is WorkState.RELEASED:
+    if record is None or record.state in {WorkState.RELEASED, WorkState.GIVEN_UP}:
         return ClaimDecision.CLAIM
     if record.state in {WorkState.DONE, WorkState.FAILED}:
         return ClaimDecision.DUPLICATE if record.published else ClaimDecision.PUBLISH

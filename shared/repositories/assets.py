@@ -5,17 +5,20 @@ Each stage writes only its own field, so that stages which end at the same momen
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from shared.domain.assets import Asset, Detection
 from shared.domain.context import Context
 from shared.domain.stages import Stage, StageRecord
 from shared.errors import NotFound
-from shared.ports import Create, Documents, MediaFacts, Update
+from shared.ports import Create, Document, Documents, Filter, MediaFacts, Order, Query, Update
 from shared.records import from_data, to_data
 
 COLLECTION = "assets"
+
+INCOMPLETE = Query(COLLECTION, (Filter("complete", "==", False),), (Order("created_at"),))
+"""Assets of which nobody said yet that every stage has ended, the oldest first."""
 
 
 def creation(asset: Asset) -> Create:
@@ -71,11 +74,20 @@ def incidents_update(asset_id: str, incident_ids: Iterable[str]) -> Update:
 def find(documents: Documents, asset_id: str) -> Asset | None:
     """The asset, or None."""
     document = documents.get(COLLECTION, asset_id)
-    if document is None:
-        return None
+    return None if document is None else asset_of(document)
+
+
+def asset_of(document: Document) -> Asset:
+    """The asset in a document."""
     data: dict[str, Any] = dict(document.data)
     data["stages"] = {stage: data[_field(stage)] for stage in Stage if _field(stage) in data}
     return from_data(Asset, data)
+
+
+def exist(documents: Documents, asset_ids: Sequence[str]) -> set[str]:
+    """Those of the ids that assets have, in one round trip."""
+    found = documents.get_many([(COLLECTION, asset_id) for asset_id in asset_ids])
+    return {document.id for document in found if document is not None}
 
 
 def get(documents: Documents, asset_id: str) -> Asset:

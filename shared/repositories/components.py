@@ -1,13 +1,35 @@
-"""What functions say of themselves, so that the health page can speak for parts it does not run (the model)."""
+"""What functions say of themselves, so that the health page can speak for parts it does not run (model, sweeper)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from shared.ports import Documents, Set
+from shared.domain.sweeping import LONGEST_SILENCE
+from shared.errors import Retryable
+from shared.ports import Clock, Documents, Set
+from shared.records import from_data, to_data
 
 COLLECTION = "components"
+MAINTAIN = "maintain"
+
+
+@dataclass(frozen=True)
+class MaintenanceRun:
+    """The sweeper's last run, and where its next one begins.
+
+    `counts` says how many of each kind it mended. `cursors`: the page each kind goes on with, where a run did not reach
+    the end. `housekept_at`: when the bucket was last listed; everything in it from before `looked_until` is settled.
+    """
+
+    reported_at: datetime
+    detail: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    cursors: Mapping[str, str] = field(default_factory=dict)
+    housekept_at: datetime | None = None
+    looked_until: datetime | None = None
 
 
 def report(documents: Documents, name: str, detail: str, now: datetime) -> None:
@@ -18,3 +40,32 @@ def report(documents: Documents, name: str, detail: str, now: datetime) -> None:
 def state_of(documents: Documents, name: str) -> Literal["ok", "off"]:
     """`ok` once the component has spoken, `off` before."""
     return "off" if documents.get(COLLECTION, name) is None else "ok"
+
+
+def checks(documents: Documents, clock: Clock) -> dict[str, Callable[[], str]]:
+    """How the health page looks at those that only speak for themselves here."""
+    return {
+        "model": lambda: state_of(documents, "model"),
+        MAINTAIN: lambda: maintenance_state(documents, clock.now()),
+    }
+
+
+def report_maintenance(documents: Documents, run: MaintenanceRun) -> None:
+    """Stores the sweeper's run. Of two that end together, either one's will do."""
+    documents.commit([Set(COLLECTION, MAINTAIN, to_data(run))])
+
+
+def last_maintenance(documents: Documents) -> MaintenanceRun | None:
+    """The sweeper's last run, None before its first."""
+    document = documents.get(COLLECTION, MAINTAIN)
+    return None if document is None else from_data(MaintenanceRun, document.data)
+
+
+def maintenance_state(documents: Documents, now: datetime) -> Literal["ok", "off"]:
+    """`off` before the sweeper's first run. Raises `Retryable` when the last one was too long ago."""
+    last = last_maintenance(documents)
+    if last is None:
+        return "off"
+    if last.reported_at + LONGEST_SILENCE < now:
+        raise Retryable("the sweeper has not run for too long")
+    return "ok"

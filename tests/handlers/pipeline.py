@@ -14,8 +14,8 @@ from shared.delivery import StageRunner, receive
 from shared.domain.assets import Asset, object_name_of
 from shared.domain.incidents import IncidentPolicy
 from shared.domain.stages import Stage, StageRecord
-from shared.errors import MediaUnusable
-from shared.handlers import context, correlate, detect, direct, ingest, observe, scoring
+from shared.errors import MediaUnusable, Retryable
+from shared.handlers import context, correlate, detect, direct, ingest, leftovers, maintain, observe, scoring
 from shared.ids import TimeOrderedIds, new_uuid
 from shared.ports import (
     Bus,
@@ -33,6 +33,7 @@ from tests.fakes import ManualClock
 
 BUCKET = "media-bucket"
 LEASE = timedelta(seconds=1)
+GRACE = timedelta(seconds=2)
 CONTENTS = {"fight": 0.9, "scuffle": 0.6, "calm": 0.1}
 
 
@@ -87,11 +88,14 @@ class ListBus:
     def __init__(self) -> None:
         self.messages: list[OutgoingMessage] = []
         self.failing: Exception | None = None
+        self.failing_topics: set[str] = set()
 
     def publish(self, message: OutgoingMessage) -> str:
         """Keeps the message, or raises what it was told to."""
         if self.failing is not None:
             raise self.failing
+        if message.topic in self.failing_topics:
+            raise Retryable("this topic is away")
         self.messages.append(message)
         return f"m{len(self.messages)}"
 
@@ -128,6 +132,10 @@ class Pipeline:
     def direct_deps(self) -> direct.Deps:
         """What a direct analysis needs."""
         return direct.Deps(self.documents, WordProbe(), self.scoring_deps(), self.clock)
+
+    def maintain_deps(self, *cleaners: leftovers.Cleaner) -> maintain.Deps:
+        """What the sweeper needs."""
+        return maintain.Deps(self.documents, self.media, self.bus, self.clock, BUCKET, GRACE, cleaners)
 
     def handlers(self) -> dict[str, Callable[[Delivery], None]]:
         """What handles each stage's deliveries."""

@@ -39,6 +39,7 @@ def work(state: WorkState, lease_until: datetime = HELD, *, published: bool = Tr
         (work(WorkState.RUNNING, EXPIRED), ClaimDecision.CLAIM),
         (work(WorkState.RUNNING), ClaimDecision.WAIT),
         (work(WorkState.RELEASED), ClaimDecision.CLAIM),
+        (work(WorkState.GIVEN_UP), ClaimDecision.CLAIM),
         (work(WorkState.DONE, published=False), ClaimDecision.PUBLISH),
         (work(WorkState.DONE), ClaimDecision.DUPLICATE),
         (work(WorkState.FAILED, published=False), ClaimDecision.PUBLISH),

@@ -1,0 +1,36 @@
+"""Deployed function `maintain`: at regular times, looks for what stands still."""
+
+from datetime import timedelta
+from functools import cache, partial
+
+import flask
+import functions_framework
+
+from shared import entry, logs, settings
+from shared.adapters.google import blobs, bus, documents
+from shared.adapters.system_clock import SystemClock
+from shared.handlers import maintain
+
+config = settings.load(settings.MaintainSettings)
+logs.configure(config.log_level, project=config.project)
+
+
+@cache
+def composed() -> entry.ScheduledFunction:
+    """The sweeper on Google Cloud, made at the first event."""
+    clock, store = SystemClock(), documents.connect(config.project, config.database)
+    deps = maintain.Deps(
+        documents=store,
+        media=blobs.connect(config.media_bucket),
+        bus=bus.connect(config.project),
+        clock=clock,
+        bucket=config.media_bucket,
+        grace=timedelta(seconds=config.grace_seconds),
+    )
+    return entry.ScheduledFunction("maintain", partial(maintain.sweep, deps), store, clock)
+
+
+@functions_framework.http
+def main(request: flask.Request) -> tuple[str, int]:
+    """The endpoint of the push subscription."""
+    return composed().answer(dict(request.headers), request.get_data())

@@ -1,0 +1,154 @@
+"""What the sweeper does with what stands still: pure decisions, each with its reason.
+
+A piece of work that nobody touched for a grace time is asked for again; a live worker renews its lease, so its work is
+never among them. Asking again is harmless (whoever finds the work done acknowledges), so the grace only saves messages:
+
+    claimed        the worker dies   lease runs out        requeued           nobody comes          requeued
+    ───●──────────────────✗────────────────┤┄┄┄ grace ┄┄┄┄┄┄●┄┄┄ grace · 2 ┄┄┄┄┄●┄┄┄ grace · 4 ┄┄┄┄┄▶ time
+
+The waits double because a message may only be queued behind many others. A piece of work ends as failed when its
+worker was lost in its last attempt, or when it was asked for `MAX_REQUEUES` times and nobody came; a message that comes
+after all still runs it (`WorkState.GIVEN_UP`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from shared.domain.assets import UPLOAD_URL_HOURS
+from shared.domain.stages import (
+    ENDED,
+    MAX_ATTEMPTS,
+    UPSTREAM,
+    Stage,
+    StageRecord,
+    StageState,
+    WorkRecord,
+    WorkState,
+    is_complete,
+    whole_ledger,
+)
+
+MAX_REQUEUES = 7
+"""With waits that double, the last one ends 255 graces after the work was left alone: 21 hours for 5 minutes."""
+
+LEFTOVER_AGE = timedelta(hours=1)
+"""A direct analysis ends, and so does its request, after 5 minutes; what is an hour old belongs to none that runs."""
+
+HOUSEKEEPING_EVERY = timedelta(hours=1)
+"""Listing a bucket costs by its objects, so it is done more seldom than the rest."""
+
+LONGEST_SILENCE = timedelta(minutes=5)
+"""Five intervals of the schedule in `infra/pipeline.yaml`; a sweeper that was not heard for longer is missed."""
+
+
+class WorkReason(StrEnum):
+    """Why a piece of work is left alone, asked for again, or given up."""
+
+    SETTLED = "settled"
+    TOO_EARLY = "too_early"
+    WORKER_SILENT = "worker_silent"
+    DELIVERY_LOST = "delivery_lost"
+    WORKER_LOST = "worker_lost"
+    NEVER_DELIVERED = "never_delivered"
+
+    @property
+    def asks_again(self) -> bool:
+        """Whether its message shall be published once more."""
+        return self in {WorkReason.WORKER_SILENT, WorkReason.DELIVERY_LOST}
+
+    @property
+    def gives_up(self) -> bool:
+        """Whether its stage shall end as failed."""
+        return self in {WorkReason.WORKER_LOST, WorkReason.NEVER_DELIVERED}
+
+
+def decide_work(record: WorkRecord, now: datetime, grace: timedelta) -> WorkReason:
+    """What to do with a piece of work that somebody claimed once, or that the sweeper asked for."""
+    if record.state not in {WorkState.RUNNING, WorkState.RELEASED}:
+        return WorkReason.SETTLED
+    if now < record.lease_until + grace * 2**record.requeued:
+        return WorkReason.TOO_EARLY
+    if record.state is WorkState.RUNNING:
+        return WorkReason.WORKER_LOST if record.attempts >= MAX_ATTEMPTS else WorkReason.WORKER_SILENT
+    return WorkReason.NEVER_DELIVERED if record.requeued >= MAX_REQUEUES else WorkReason.DELIVERY_LOST
+
+
+def why_given_up(reason: WorkReason, record: WorkRecord) -> str:
+    """The sentence for the ledger."""
+    if reason is WorkReason.WORKER_LOST:
+        return f"The worker was lost {record.attempts} times while it was at this stage."
+    return f"The stage's message was sent {record.requeued} more times, and no worker took it."
+
+
+class AssetReason(StrEnum):
+    """What to look at next in an asset of which nobody said yet that it is complete."""
+
+    UNANNOUNCED = "unannounced"
+    NOT_INGESTED = "not_ingested"
+    UNDER_WAY = "under_way"
+
+
+def decide_asset(stages: Mapping[Stage, StageRecord]) -> AssetReason:
+    """Where an asset stands that is older than the grace."""
+    if is_complete(stages):
+        return AssetReason.UNANNOUNCED
+    if whole_ledger(stages)[Stage.INGEST].state not in ENDED:
+        return AssetReason.NOT_INGESTED
+    return AssetReason.UNDER_WAY
+
+
+def waiting_stages(stages: Mapping[Stage, StageRecord], now: datetime, grace: timedelta) -> tuple[Stage, ...]:
+    """The stages that have not ended although the one before them did so a grace ago: is there work for them?"""
+    ledger = whole_ledger(stages)
+    return tuple(
+        stage
+        for stage, upstream in UPSTREAM.items()
+        if ledger[stage].state not in ENDED and _done_before(ledger[upstream], now - grace)
+    )
+
+
+def _done_before(record: StageRecord, moment: datetime) -> bool:
+    return record.state is StageState.DONE and record.ended is not None and record.ended <= moment
+
+
+class UploadReason(StrEnum):
+    """Why an asset whose ingest has not ended waits, is ingested now, or ends."""
+
+    TOO_EARLY = "too_early"
+    NOTIFICATION_LOST = "notification_lost"
+    STILL_WELCOME = "still_welcome"
+    BEGUN = "begun"
+    NEVER_CAME = "upload_never_came"
+    GONE = "object_gone"
+
+    @property
+    def ends(self) -> bool:
+        """Whether ingest shall end as failed."""
+        return self in {UploadReason.NEVER_CAME, UploadReason.GONE}
+
+
+UPLOAD_SENTENCES: Mapping[UploadReason, str] = {
+    UploadReason.NEVER_CAME: "No file came before the upload URL expired.",
+    UploadReason.GONE: "The file was removed or overwritten before anybody looked at it.",
+}
+
+
+def decide_upload(
+    arrived: datetime | None, *, attempts: int, issued_at: datetime | None, now: datetime, grace: timedelta
+) -> UploadReason:
+    """What to do with an asset whose ingest has not ended.
+
+    `arrived`: when its object was finalised, None without one. `issued_at`: when its upload URL was made, None for a
+    file that was dropped into the bucket. Whoever began ingest (`attempts`) has a piece of work, which is looked at.
+    """
+    if arrived is not None:
+        return UploadReason.NOTIFICATION_LOST if arrived + grace <= now else UploadReason.TOO_EARLY
+    if attempts:
+        return UploadReason.BEGUN
+    if issued_at is None:
+        return UploadReason.GONE
+    expires = issued_at + timedelta(hours=UPLOAD_URL_HOURS)
+    return UploadReason.NEVER_CAME if expires + grace <= now else UploadReason.STILL_WELCOME

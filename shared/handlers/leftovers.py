@@ -1,0 +1,129 @@
+"""What lies about: files of direct analyses that died, files nobody was told of, things left at services.
+
+Whatever is younger than an hour is left alone: it may belong to something that runs. An object that was looked at once
+is settled for good (its asset is there, or it was dealt with), so only what came since the last look is asked about.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+
+from shared import ids
+from shared.domain.assets import DIRECT_PREFIX, MEDIA_PREFIX, is_asset_id, issued_asset_id
+from shared.domain.sweeping import HOUSEKEEPING_EVERY, LEFTOVER_AGE
+from shared.errors import NotFound, PreconditionFailed
+from shared.messages import ObjectFinalised, encode_finalised
+from shared.ports import BlobInfo, Blobs, Bus, Documents
+from shared.repositories import assets, timelines
+
+log = logging.getLogger(__name__)
+
+BATCH = 100
+
+Cleaner = Callable[[datetime], int]
+"""Removes what was left at a service before a moment; returns how much that was."""
+
+
+@dataclass(frozen=True)
+class Deps:
+    """What tidying needs of the world."""
+
+    documents: Documents
+    media: Blobs
+    bus: Bus
+    bucket: str
+    cleaners: tuple[Cleaner, ...] = ()
+
+
+def is_due(last: datetime | None, now: datetime) -> bool:
+    """Whether it is time to list the bucket again."""
+    return last is None or last + HOUSEKEEPING_EVERY <= now
+
+
+def dropped_asset_id(bucket: str, found: BlobInfo) -> str:
+    """The asset of a file that was dropped into the bucket, one a generation."""
+    return ids.derived_uuid(bucket, found.name, str(found.generation))
+
+
+def tidy(deps: Deps, now: datetime, since: datetime | None, counts: Counter[str]) -> datetime | None:
+    """Looks at what came after `since`; returns until when everything is settled now, `since` if something failed."""
+    before = now - LEFTOVER_AGE
+    for cleaner in deps.cleaners:
+        _clean(cleaner, before, counts)
+    try:
+        errors = counts["errors"]
+        for prefix in (timelines.PREFIX, DIRECT_PREFIX):
+            _remove_orphans(deps, prefix, since, before, counts)
+        _announce_dropped(deps, since, before, counts)
+    except Exception:
+        counts["errors"] += 1
+        log.exception("the bucket could not be looked through")
+        return since
+    return before if counts["errors"] == errors else since
+
+
+def _clean(cleaner: Cleaner, before: datetime, counts: Counter[str]) -> None:
+    try:
+        removed = cleaner(before)
+    except Exception:
+        counts["errors"] += 1
+        log.exception("what was left at a service could not be removed")
+    else:
+        counts.update({"leftovers": removed} if removed else {})
+
+
+def _remove_orphans(deps: Deps, prefix: str, since: datetime | None, before: datetime, counts: Counter[str]) -> None:
+    """Removes objects named after an asset that is not there. Names of another form are not ours and stay."""
+    for batch in _batches(deps.media, prefix, since, before):
+        owners = {info.name: info.name.removeprefix(prefix).split("/")[0] for info in batch}
+        ours = [info for info in batch if is_asset_id(owners[info.name])]
+        known = assets.exist(deps.documents, sorted({owners[info.name] for info in ours}))
+        for info in ours:
+            if owners[info.name] not in known:
+                _remove(deps, info, counts)
+
+
+def _remove(deps: Deps, info: BlobInfo, counts: Counter[str]) -> None:
+    try:
+        # Written again since it was listed: then it belongs to somebody.
+        with suppress(NotFound, PreconditionFailed):
+            deps.media.delete(info.name, if_generation=info.generation)
+            counts["orphans"] += 1
+            log.warning("removed %s: it has no asset", info.name)
+    except Exception:
+        counts["errors"] += 1
+        log.exception("%s could not be removed", info.name)
+
+
+def _announce_dropped(deps: Deps, since: datetime | None, before: datetime, counts: Counter[str]) -> None:
+    """Says again that a file was dropped into the bucket whose notification was lost: it has no asset to wait in."""
+    for batch in _batches(deps.media, MEDIA_PREFIX, since, before):
+        owners = [(info, _possible_owners(deps.bucket, info)) for info in batch]
+        known = assets.exist(deps.documents, sorted({owner for _, possible in owners for owner in possible}))
+        for info, possible in owners:
+            if not known & possible:
+                deps.bus.publish(encode_finalised(_notification(deps.bucket, info)))
+                counts["dropped_unseen"] += 1
+                log.warning("nobody was told of %s; said again", info.name)
+
+
+def _possible_owners(bucket: str, info: BlobInfo) -> set[str]:
+    issued = issued_asset_id(info.name)
+    return {dropped_asset_id(bucket, info)} | ({issued} if issued else set())
+
+
+def _notification(bucket: str, info: BlobInfo) -> ObjectFinalised:
+    source = info.metadata.get("source-id")
+    return ObjectFinalised(bucket=bucket, name=info.name, generation=info.generation, source_id=source)
+
+
+def _batches(media: Blobs, prefix: str, since: datetime | None, before: datetime) -> Iterator[list[BlobInfo]]:
+    new = (info for info in media.list(prefix) if info.updated <= before and (since is None or info.updated > since))
+    while batch := list(islice(new, BATCH)):
+        yield batch

@@ -1,0 +1,336 @@
+"""The sweeper: looks for what stands still and sets it going again, or ends it with a reason. Nothing waits for ever.
+
+A run, told by a tick that says nothing but "now", looks at
+
+- outboxes that were saved and never published: published;
+- pieces of work whose worker fell silent, or whose next delivery never came: their message is published again; after
+  the last attempt the stage ends as failed (`worker_lost`), and a dead letter that is replayed can still run it;
+- assets that are not complete: every stage ended and nobody said so; a stage waits and there is no work for it, because
+  its message was lost; the bucket's notification was lost; the file never came (`upload_never_came`);
+- once an hour, what lies about in the bucket and at services (`shared/handlers/leftovers.py`).
+
+Every change is a compare-and-set on the piece of work or the asset, so sweepers may run side by side, and a worker that
+comes back late is refused. One item that can't be handled is logged and holds up no other; a run that can't look at
+everything goes on where it stopped.
+
+Long operations of services: the only one is Gemini's processing of a file, which is waited for within the stage's run.
+A run that dies there is a silent worker like any other, and its file is removed as a leftover.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from shared import ids
+from shared.completion import announce_if_complete
+from shared.domain import detections
+from shared.domain.assets import Asset, issued_asset_id
+from shared.domain.stages import Stage, StageRecord, StageState, WorkRecord, WorkState
+from shared.domain.sweeping import (
+    UPLOAD_SENTENCES,
+    AssetReason,
+    UploadReason,
+    WorkReason,
+    decide_asset,
+    decide_upload,
+    decide_work,
+    waiting_stages,
+    why_given_up,
+)
+from shared.errors import AlreadyExists, Malformed, VersionConflict
+from shared.handlers import leftovers
+from shared.messages import (
+    TRIGGERS,
+    MediaDetected,
+    MediaUploaded,
+    Message,
+    ObjectFinalised,
+    encode,
+    encode_finalised,
+)
+from shared.outbox import publish_outbox
+from shared.ports import BlobInfo, Blobs, Bus, Clock, Document, Documents, OutgoingMessage, Query
+from shared.repositories import assets, components, work
+from shared.repositories.components import MaintenanceRun
+
+log = logging.getLogger(__name__)
+
+PAGE = 100
+PAGES = 5
+"""Looked at of each kind in one run; the next run goes on from there."""
+
+RETRYING = "retrying"
+"""The ledger's code of a pending stage that is tried again."""
+
+
+@dataclass(frozen=True)
+class Deps:
+    """What the sweeper needs of the world.
+
+    `bucket` is the name of the one behind `media`. `grace`: how long a thing must have been left alone. `cleaners`
+    remove, each from one service, what was left there before a moment, and return how much that was.
+    """
+
+    documents: Documents
+    media: Blobs
+    bus: Bus
+    clock: Clock
+    bucket: str
+    grace: timedelta
+    cleaners: tuple[leftovers.Cleaner, ...] = ()
+
+
+@dataclass
+class _Run:
+    """One run: what it works with, what it did so far, and where the next one goes on."""
+
+    deps: Deps
+    now: datetime
+    last: MaintenanceRun
+    counts: Counter[str] = field(default_factory=Counter)
+    cursors: dict[str, str] = field(default_factory=dict)
+
+
+def sweep(deps: Deps) -> Mapping[str, int]:
+    """One run; returns how many of each kind it mended. Raises only what storing its report raises."""
+    now = deps.clock.now()
+    last = components.last_maintenance(deps.documents) or MaintenanceRun(now)
+    run = _Run(deps, now, last)
+    for query, field_name, handle in (
+        (work.UNPUBLISHED, "lease_until", _publish),
+        (work.UNSETTLED, "lease_until", _sweep_work),
+        (assets.INCOMPLETE, "created_at", _sweep_asset),
+    ):
+        _each(run, query, field_name, handle)
+    report = replace(last, reported_at=now, cursors=run.cursors)
+    if leftovers.is_due(last.housekept_at, now):
+        # Reported first: should this never return, the next run must not begin with it again.
+        report = replace(report, housekept_at=now)
+        components.report_maintenance(deps.documents, report)
+        report = replace(report, looked_until=_tidy(run))
+    detail = ", ".join(f"{kind} {count}" for kind, count in sorted(run.counts.items())) or "nothing to do"
+    components.report_maintenance(deps.documents, replace(report, detail=detail, counts=dict(run.counts)))
+    log.info("swept: %s", detail)
+    return run.counts
+
+
+def _tidy(run: _Run) -> datetime | None:
+    deps = run.deps
+    found = leftovers.Deps(deps.documents, deps.media, deps.bus, deps.bucket, deps.cleaners)
+    return leftovers.tidy(found, run.now, run.last.looked_until, run.counts)
+
+
+def _each(run: _Run, query: Query, moment: str, handle: Callable[[_Run, Document], str | None]) -> None:
+    """Handles what was left alone for the grace, the oldest first, and counts what `handle` says it did."""
+    name = handle.__name__.removeprefix("_")
+    try:
+        for document in _old_ones(run, query, moment, name):
+            _guarded(run, f"{document.collection}/{document.id}", handle, document)
+    except Exception:
+        run.counts["errors"] += 1
+        log.exception("%s stopped early", name)
+
+
+def _guarded(run: _Run, what: str, handle: Callable[[_Run, Document], str | None], document: Document) -> None:
+    try:
+        done = handle(run, document)
+    except (AlreadyExists, VersionConflict):
+        log.info("somebody else saw to %s", what)
+    except Exception:
+        run.counts["errors"] += 1
+        log.exception("%s could not be swept", what)
+    else:
+        if done is not None:
+            run.counts[done] += 1
+            log.warning("%s: %s", done, what)
+
+
+def _old_ones(run: _Run, query: Query, moment: str, name: str) -> Iterator[Document]:
+    cursor = run.last.cursors.get(name)
+    for _ in range(PAGES):
+        try:
+            page = run.deps.documents.query(query, limit=PAGE, cursor=cursor)
+        except Malformed:  # another version's cursor: begin again, next time
+            return
+        for document in page.documents:
+            if document.data[moment] > run.now - run.deps.grace:
+                return
+            yield document
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+    assert cursor is not None  # noqa: S101 - returned otherwise
+    run.cursors[name] = cursor
+
+
+# --------------------------------------------------------------------------- outboxes and pieces of work
+
+
+def _publish(run: _Run, document: Document) -> str:
+    publish_outbox(run.deps.documents, run.deps.bus, document.id, work.outbox_of(document))
+    return "published"
+
+
+def _sweep_work(run: _Run, document: Document) -> str | None:
+    record = work.record_of(document)
+    reason = decide_work(record, run.now, run.deps.grace)
+    if not (reason.asks_again or reason.gives_up):
+        return None
+    request = work.request_of(document)
+    asset = None if request is None else assets.find(run.deps.documents, request.asset_id)
+    if request is None or asset is None:
+        # Of a deleted asset, or from before requests were kept: an asset that still waits is asked for by itself.
+        run.deps.documents.commit([work.forgetting(document)])
+        return "forgotten"
+    message = _message_of(request, asset, run)
+    if reason.asks_again and message is not None:
+        _requeue(run, document, record, asset, request.stage)
+        run.deps.bus.publish(message)
+        return reason
+    _give_up(run, document, record, asset, request.stage, reason)
+    return reason
+
+
+def _message_of(request: work.Request, asset: Asset, run: _Run) -> OutgoingMessage | None:
+    """The message as it came, or made again where it was too long to keep."""
+    if request.data is None:
+        return _message_for(request.stage, asset, run)
+    return OutgoingMessage(TRIGGERS[request.stage], request.data, request.attributes)
+
+
+def _requeue(run: _Run, document: Document, record: WorkRecord, asset: Asset, stage: Stage) -> None:
+    released = replace(
+        record, state=WorkState.RELEASED, owner=ids.new_uuid(), lease_until=run.now, requeued=record.requeued + 1
+    )
+    shown = assets.stage_record(asset, stage)
+    sentence = "Its worker fell silent, or its message was lost; it was sent again."
+    waiting = replace(shown, state=StageState.PENDING, progress=0.0, error_code=RETRYING, error_message=sentence)
+    run.deps.documents.commit(
+        [work.update(document.id, released, document.version), assets.stage_update(asset.id, stage, waiting)]
+    )
+
+
+def _give_up(run: _Run, document: Document, record: WorkRecord, asset: Asset, stage: Stage, reason: WorkReason) -> None:
+    given_up = replace(record, state=WorkState.GIVEN_UP, owner=ids.new_uuid(), lease_until=run.now)
+    failed = _failed(assets.stage_record(asset, stage), run.now, reason, why_given_up(reason, record))
+    run.deps.documents.commit(
+        [work.update(document.id, given_up, document.version), assets.stage_update(asset.id, stage, failed)]
+    )
+    _announce(run, asset.id)
+
+
+def _failed(record: StageRecord, now: datetime, code: str, sentence: str) -> StageRecord:
+    return replace(record, state=StageState.FAILED, ended=now, error_code=code, error_message=sentence)
+
+
+def _announce(run: _Run, asset_id: str) -> bool:
+    return announce_if_complete(run.deps.documents, run.deps.bus, run.deps.clock, asset_id)
+
+
+# --------------------------------------------------------------------------- assets
+
+
+def _sweep_asset(run: _Run, document: Document) -> str | None:
+    asset = assets.asset_of(document)
+    reason = decide_asset(asset.stages)
+    if reason is AssetReason.UNANNOUNCED:
+        return "announced" if _announce(run, asset.id) else None
+    if reason is AssetReason.NOT_INGESTED:
+        return _sweep_upload(run, asset, document.version)
+    lost = [stage for stage in waiting_stages(asset.stages, run.now, run.deps.grace) if _ask(run, asset, stage)]
+    return "message_lost" if lost else None
+
+
+def _sweep_upload(run: _Run, asset: Asset, version: str) -> str | None:
+    """Looks for the object of an asset whose ingest has not ended."""
+    found = _object_of(asset, run.deps)
+    record = assets.stage_record(asset, Stage.INGEST)
+    issued = issued_asset_id(asset.object_name) == asset.id
+    reason = decide_upload(
+        found.updated if found else None,
+        attempts=record.attempts,
+        issued_at=asset.created_at if issued else None,
+        now=run.now,
+        grace=run.deps.grace,
+    )
+    if reason is UploadReason.NOTIFICATION_LOST and found is not None:
+        asked = _ask(run, replace(asset, generation=found.generation), Stage.INGEST)
+        return reason if asked else None
+    if not reason.ends:
+        return None
+    failed = _failed(record, run.now, reason, UPLOAD_SENTENCES[reason])
+    run.deps.documents.commit([replace(assets.stage_update(asset.id, Stage.INGEST, failed), version=version)])
+    _announce(run, asset.id)
+    return reason
+
+
+def _object_of(asset: Asset, deps: Deps) -> BlobInfo | None:
+    """The asset's object. A dropped file's asset is one generation's, so another one is not its object."""
+    found = deps.media.stat(asset.object_name)
+    if found is None or issued_asset_id(asset.object_name) == asset.id:
+        return found
+    return found if leftovers.dropped_asset_id(deps.bucket, found) == asset.id else None
+
+
+def _ask(run: _Run, asset: Asset, stage: Stage) -> bool:
+    """Makes the piece of work that a lost message would have made, and publishes the message; False if it is there."""
+    assert asset.generation is not None  # noqa: S101 - its object was found, or ingest has ended
+    key = ids.work_key(run.deps.bucket, asset.object_name, asset.generation, stage)
+    message = _message_for(stage, asset, run)
+    if message is None or work.load(run.deps.documents, key) is not None:
+        return False
+    request = work.Request(asset.id, stage).with_message(message.data, message.attributes)
+    record = WorkRecord(WorkState.RELEASED, ids.new_uuid(), 0, run.now, requeued=1)
+    run.deps.documents.commit([work.claim(key, record, None, request)])
+    run.deps.bus.publish(message)
+    return True
+
+
+def _message_for(stage: Stage, asset: Asset, run: _Run) -> OutgoingMessage | None:
+    """What the stage waits for, made from what is known of the asset; None when the stage before left no result."""
+    if asset.generation is None:
+        return None
+    if stage is Stage.INGEST:
+        return encode_finalised(
+            ObjectFinalised(bucket=run.deps.bucket, name=asset.object_name, generation=asset.generation)
+        )
+    message = _LOST[stage](asset, asset.generation, run.deps.bucket)
+    return None if message is None else encode(message, message_id=ids.new_uuid(), now=run.now)
+
+
+def _uploaded(asset: Asset, generation: int, bucket: str) -> Message | None:
+    if asset.facts is None:
+        return None
+    return MediaUploaded(
+        asset_id=asset.id,
+        bucket=bucket,
+        object_name=asset.object_name,
+        generation=generation,
+        duration=asset.facts.duration,
+    )
+
+
+def _detected(asset: Asset, generation: int, bucket: str) -> Message | None:
+    if asset.detection is None:
+        return None
+    return MediaDetected(
+        asset_id=asset.id,
+        bucket=bucket,
+        object_name=asset.object_name,
+        generation=generation,
+        segments=asset.detection.segments,
+        confidence=detections.confidence(asset.detection.segments),
+        model=asset.detection.model,
+    )
+
+
+_LOST: Mapping[Stage, Callable[[Asset, int, str], Message | None]] = {
+    Stage.DETECT: _uploaded,
+    Stage.CONTEXT: _detected,
+    Stage.CORRELATE: _detected,
+}
+"""How the message that a stage waits for is made again."""
