@@ -32,6 +32,7 @@ from shared.detection.detector import load_detector
 from shared.detection.probe import StreamProbe
 from shared.errors import SightlineError
 from shared.handlers import context, correlate, detect, direct, ingest, observe, scoring, signals, uploads
+from shared.handlers.spending import Spending
 from shared.ids import TimeOrderedIds
 from shared.outbox import publish_pending
 from shared.ports import Delivery
@@ -165,7 +166,8 @@ class Home:
     def _context_deps(self) -> context.Deps:
         """Without a key Gemini can't be asked, and the ledger says so."""
         why = "GOOGLE_API_KEY is not set, so Gemini was not asked."
-        return context.Deps(self.documents, self.media, None, TileSheets(), why_no_model=why)
+        spending = Spending(self.documents, self._clock, "Gemini", self.config.gemini_budget)
+        return context.Deps(self.documents, self.media, None, TileSheets(), spending, why_no_model=why)
 
     def _service_deps(self) -> service.Deps:
         checks: dict[str, service.Check] = {

@@ -65,9 +65,10 @@ ENDED = frozenset({StageState.DONE, StageState.FAILED, StageState.SKIPPED})
 
 @dataclass(frozen=True)
 class StageRecord:
-    """One line of the ledger. `cost_usd` is an estimate, `progress` (0-1) what a running stage last said of itself.
+    """One line of the ledger. `progress` (0-1) is what a running stage last said of itself.
 
-    `error_*` also tell why a pending stage is tried again, and why a skipped one was.
+    `error_*` also tell why a pending stage is tried again, and why a skipped one was. `cost_usd` estimates all attempts
+    and replays together, by the list prices in force on `price_date` (ISO); `cost_note` says what had to be assumed.
     """
 
     state: StageState = StageState.PENDING
@@ -79,6 +80,8 @@ class StageRecord:
     version: str | None = None
     cost_usd: float = 0.0
     progress: float = 0.0
+    price_date: str | None = None
+    cost_note: str | None = None
 
 
 NOT_REACHED = "not_reached"
@@ -95,13 +98,23 @@ class WorkState(StrEnum):
 
 @dataclass(frozen=True)
 class WorkRecord:
-    """The claim on a piece of work. `owner` names the attempt that holds it; no two attempts have the same."""
+    """The claim on a piece of work. `owner` names the attempt that holds it; no two attempts have the same.
+
+    `cost_usd`: what all attempts cost, without the computing time of one that is running, which `began` tells.
+    """
 
     state: WorkState
     owner: str
     attempts: int
     lease_until: datetime
     published: bool = True
+    cost_usd: float = 0.0
+    began: datetime | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether an attempt holds it, or fell silent while it did."""
+        return self.state is WorkState.RUNNING
 
 
 class ClaimDecision(StrEnum):
