@@ -103,7 +103,8 @@ class Lease:
         waited = 0.0
         while not self._ended.wait(tick := min(third, PROGRESS_SECONDS)):
             waited += tick
-            if waited < third and self._reported == self._shown:
+            news = self._reported != self._shown or self._charged() != self._record.cost_usd
+            if waited < third and not news:
                 continue
             waited = 0.0
             try:
