@@ -93,6 +93,10 @@ class Function(_Strict):
     files: list[str] = Field(default_factory=list)
     roles: list[Role]
 
+    def own_environment(self) -> dict[str, str]:
+        """The constants of its environment, and its size, by which it estimates what it costs."""
+        return {**self.environment, "FUNCTION_CPU": f"{self.cpu:g}", "FUNCTION_MEMORY_MIB": str(self.memory)}
+
 
 class IndexDeclaration(_Strict):
     """A composite index; a leading `-` means descending."""

@@ -43,6 +43,7 @@ from shared.handlers import (
     signals,
     uploads,
 )
+from shared.handlers.spending import Spending
 from shared.ids import TimeOrderedIds
 from shared.outbox import publish_pending
 from shared.ports import Delivery
@@ -179,7 +180,8 @@ class Home:
     def _context_deps(self) -> context.Deps:
         """Without a key Gemini can't be asked, and the ledger says so."""
         why = "GOOGLE_API_KEY is not set, so Gemini was not asked."
-        return context.Deps(self.documents, self.media, None, TileSheets(), why_no_model=why)
+        spending = Spending(self.documents, self._clock, "Gemini", self.config.gemini_budget)
+        return context.Deps(self.documents, self.media, None, TileSheets(), spending, why_no_model=why)
 
     def _maintain_deps(self) -> maintain.Deps:
         return maintain.Deps(

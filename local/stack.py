@@ -154,7 +154,7 @@ def _functions(ports: Mapping[str, int], folder: Path, environment: Mapping[str,
     processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for name, port in ports.items():
-            own = topology.load().functions[name].environment
+            own = topology.load().functions[name].own_environment()
             processes[name] = _start_function(name, port, folder, {**environment, **own})
         for name, process in processes.items():
             emulators.wait_for_port(ports[name], process, f"function {name} (log: {folder / name}.log)")

@@ -15,6 +15,7 @@ from typing import Generic, Protocol, TypeVar
 
 from shared import ids, logs
 from shared.completion import announce_if_complete
+from shared.domain.costs import Machine
 from shared.domain.stages import (
     MAX_ATTEMPTS,
     ClaimDecision,
@@ -36,6 +37,7 @@ from shared.errors import (
 )
 from shared.lease import HeldClaim, Lease
 from shared.messages import Message, ReplayOrder
+from shared.metering import Meter, cost_of_earlier
 from shared.outbox import outbox_of, publish_outbox
 from shared.ports import (
     Bus,
@@ -118,12 +120,14 @@ class Attempt:
     """One try at a piece of work. `number` counts from 1; `is_last`: nobody will try again if this one fails.
 
     `report` tells the ledger which share (0-1) is done; it may be called often, and costs a write now and then.
+    `charge` puts what an analyser costs on the account (`Meter.charge`), where it stays whatever becomes of the try.
     """
 
     work: Work
     number: int = 1
     is_last: bool = False
     report: Callable[[float], None] = lambda _: None
+    charge: Callable[[float, str | None], None] = lambda _usd, _note: None
 
     @property
     def asset_id(self) -> str:
@@ -142,7 +146,6 @@ class Outcome:
     messages: tuple[Message, ...] = ()
     state: StageState = StageState.DONE
     version: str | None = None
-    cost_usd: float = 0.0
     error_code: str | None = None
     error_message: str | None = None
 
@@ -207,13 +210,19 @@ def record_rejection(source: str, delivery: Delivery, error: Permanent, document
 
 
 class StageRunner:
-    """Runs pieces of work under a claim. `lease`: how long a worker may be silent before another takes over."""
+    """Runs pieces of work under a claim. `lease`: how long a worker may be silent before another takes over.
 
-    def __init__(self, documents: Documents, bus: Bus, clock: Clock, lease: timedelta) -> None:
+    `machine`: what the bill for computing counts; None where there is no such bill (the embedded home).
+    """
+
+    def __init__(
+        self, documents: Documents, bus: Bus, clock: Clock, lease: timedelta, machine: Machine | None = None
+    ) -> None:
         self._documents = documents
         self._bus = bus
         self._clock = clock
         self._lease = lease
+        self._machine = machine
 
     def run(self, piece: Work, delivery: Delivery, perform: Callable[[Attempt], Outcome]) -> None:
         """Claims, performs, settles and publishes; or does what the ledger says instead.
@@ -256,8 +265,19 @@ class StageRunner:
     def _new_attempt(self, piece: Work, delivery: Delivery, held: WorkRecord | None) -> _Claimed:
         now = self._clock.now()
         count = 1 + (held.attempts if held else 0)
-        record = WorkRecord(WorkState.RUNNING, ids.new_uuid(), count, now + self._lease)
-        return _Claimed(piece, delivery, record, StageRecord(StageState.RUNNING, count, started=now))
+        meter = Meter(self._clock, self._machine, now, self._cost_before(piece, held))
+        record = WorkRecord(
+            WorkState.RUNNING, ids.new_uuid(), count, now + self._lease, cost_usd=meter.charged(), began=now
+        )
+        shown = meter.bill(StageRecord(StageState.RUNNING, count, started=now))
+        return _Claimed(piece, delivery, record, shown, meter)
+
+    def _cost_before(self, piece: Work, held: WorkRecord | None) -> float:
+        """What the stage has cost so far, in this piece of work or in the one that a replay repeats."""
+        if held is not None:
+            return cost_of_earlier(held, self._machine)
+        asset = assets.find(self._documents, piece.asset_id)
+        return assets.stage_record(asset, piece.stage).cost_usd if asset else 0.0
 
     def _try_claim(self, attempt: _Claimed, held: Document | None) -> bool:
         claim = work.claim(attempt.piece.key, attempt.record, held, attempt.request())
@@ -278,7 +298,8 @@ class StageRunner:
         except Permanent as error:
             log.warning("stage failed for good: %s", error)
             failed = self._ended(attempt, StageState.FAILED, error.code, error.sentence)
-            lease.settle(replace(attempt.record, state=WorkState.FAILED), [attempt.shown_as(failed)], [])
+            settled = replace(attempt.record, state=WorkState.FAILED, cost_usd=failed.cost_usd)
+            lease.settle(settled, [attempt.shown_as(failed)], [])
             return []
         except InProgress:
             raise
@@ -293,8 +314,8 @@ class StageRunner:
             outcome = perform(attempt.seen_by_handler(lease.report))
             outbox = outbox_of(attempt.piece.key, outcome.messages, self._clock.now())
             done = self._ended(attempt, outcome.state, outcome.error_code, outcome.error_message)
-            done = replace(done, version=outcome.version, cost_usd=outcome.cost_usd)
-            settled = replace(attempt.record, state=WorkState.DONE, published=not outbox)
+            done = replace(done, version=outcome.version)
+            settled = replace(attempt.record, state=WorkState.DONE, published=not outbox, cost_usd=done.cost_usd)
             try:
                 lease.settle(settled, [attempt.shown_as(done), *outcome.writes], outbox)
             except (AlreadyExists, VersionConflict):
@@ -311,9 +332,12 @@ class StageRunner:
             shown = self._ended(attempt, StageState.FAILED, "retries_exhausted", sentence)
         else:
             sentence = f"Attempt {count} failed ({type(error).__name__}); it will be tried again."
-            shown = replace(attempt.shown, state=StageState.PENDING, error_code="retrying", error_message=sentence)
+            shown = attempt.meter.bill(
+                replace(attempt.shown, state=StageState.PENDING, error_code="retrying", error_message=sentence)
+            )
         state = WorkState.GIVEN_UP if shown.state is StageState.FAILED else WorkState.RELEASED
-        released = replace(attempt.record, state=state, lease_until=self._clock.now())
+        now = self._clock.now()
+        released = replace(attempt.record, state=state, lease_until=now, cost_usd=shown.cost_usd)
         try:
             lease.settle(released, [attempt.shown_as(shown)])
             if shown.state is StageState.FAILED:
@@ -325,7 +349,8 @@ class StageRunner:
     def _ended(
         self, attempt: _Claimed, state: StageState, code: str | None = None, sentence: str | None = None
     ) -> StageRecord:
-        return replace(attempt.shown, state=state, ended=self._clock.now(), error_code=code, error_message=sentence)
+        ended = replace(attempt.shown, state=state, ended=self._clock.now(), error_code=code, error_message=sentence)
+        return attempt.meter.bill(ended)
 
 
 @dataclass(frozen=True)
@@ -336,6 +361,7 @@ class _Claimed:
     delivery: Delivery
     record: WorkRecord
     shown: StageRecord
+    meter: Meter
 
     def shown_as(self, record: StageRecord) -> Write:
         """The write that makes the ledger show `record`."""
@@ -348,9 +374,14 @@ class _Claimed:
 
     def held_claim(self) -> HeldClaim:
         """What the lease renews, and how it shows progress."""
-        return HeldClaim(self.piece.key, self.record, lambda share: self.shown_as(replace(self.shown, progress=share)))
+        return HeldClaim(
+            self.piece.key,
+            self.record,
+            lambda share: self.shown_as(replace(self.shown, progress=share)),
+            self.meter.charged,
+        )
 
     def seen_by_handler(self, report: Callable[[float], None]) -> Attempt:
         """As the handler sees it."""
         number = max(self.record.attempts, self.delivery.attempt)
-        return Attempt(self.piece, number, number >= MAX_ATTEMPTS, report)
+        return Attempt(self.piece, number, number >= MAX_ATTEMPTS, report, self.meter.charge)

@@ -13,6 +13,7 @@ SightlineError
 ├── Retryable                worth another try: raise it, the message comes again
 │   └── InProgress           another worker holds the lease
 ├── AnalyserFailed           an optional analyser gave no usable answer; says whether asking again is worth it
+│   └── BudgetExhausted      it was not asked, because the day's budget for it is spent
 ├── AlreadyExists            a create found the document or blob there
 ├── VersionConflict          a compare-and-set lost its race (or the document is gone)
 ├── PreconditionFailed       a blob's generation is not the one that was asked for
@@ -106,6 +107,14 @@ class AnalyserFailed(SightlineError):
         self.code = code
         self.sentence = sentence
         self.tries = tries
+
+
+class BudgetExhausted(AnalyserFailed):
+    """Not even the cheapest question fits into what the day's budget has left."""
+
+    def __init__(self, analyser: str, budget_usd: float) -> None:
+        sentence = f"Today's budget for {analyser} ({budget_usd:.2f} USD) is spent; it renews at 00:00 UTC."
+        super().__init__("budget_exhausted", sentence, tries=1)
 
 
 class AlreadyExists(SightlineError):

@@ -23,11 +23,15 @@ PROGRESS_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class HeldClaim:
-    """A claim as it was stored, and the write that shows a share (0-1) of its work as done."""
+    """A claim as it was stored, and the write that shows a share (0-1) of its work as done.
+
+    `charged`: what it has cost so far without computing, kept with each renewal in case the worker dies.
+    """
 
     key: str
     record: WorkRecord
     progress_write: Callable[[float], Write]
+    charged: Callable[[], float]
 
 
 class Lease:
@@ -44,6 +48,7 @@ class Lease:
         self._key = claim.key
         self._record = claim.record
         self._progress_write = claim.progress_write
+        self._charged = claim.charged
         self._reported = 0.0
         self._shown = 0.0
         self._length = length
@@ -98,7 +103,8 @@ class Lease:
         waited = 0.0
         while not self._ended.wait(tick := min(third, PROGRESS_SECONDS)):
             waited += tick
-            if waited < third and self._reported == self._shown:
+            news = self._reported != self._shown or self._charged() != self._record.cost_usd
+            if waited < third and not news:
                 continue
             waited = 0.0
             try:
@@ -115,7 +121,8 @@ class Lease:
                 return
             share = self._reported
             writes = [self._progress_write(share)] if share != self._shown else []
-            self._record = replace(self._record, lease_until=self._clock.now() + self._length)
+            until = self._clock.now() + self._length
+            self._record = replace(self._record, lease_until=until, cost_usd=self._charged())
             self._documents.commit([work.update(self._key, self._record, self._version), *writes])
             self._version = self._present_version()
             self._shown = share

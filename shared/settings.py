@@ -6,6 +6,7 @@ Nothing else in Sightline may look at `os.environ`.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -13,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+from shared.domain.costs import Machine
 from shared.domain.incidents import IncidentPolicy
 from shared.errors import SettingsError
 
@@ -63,6 +65,20 @@ def _file(raw: str) -> Path:
     return path
 
 
+def _dollars(raw: str) -> float:
+    value = float(raw)
+    if not 0 <= value < math.inf:
+        raise ValueError("is no amount of USD, 0 or more")
+    return value
+
+
+def _size(raw: str) -> float:
+    value = float(raw)
+    if not 0 < value < math.inf:
+        raise ValueError("is not a number above 0")
+    return value
+
+
 def _optional_seconds(value: float | None) -> timedelta | None:
     return None if value is None else timedelta(seconds=value)
 
@@ -86,10 +102,28 @@ class Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StageSettings(Settings):
+class MachineSettings:
+    """What the function's own instances are given, in vCPU and MiB: the bill counts these. Unset, nothing is billed."""
+
+    function_cpu: float | None = variable("FUNCTION_CPU", _size, default=None)
+    function_memory: float | None = variable("FUNCTION_MEMORY_MIB", _size, default=None)
+
+    def machine(self) -> Machine | None:
+        """As the domain wants it."""
+        if self.function_cpu is None or self.function_memory is None:
+            return None
+        return Machine(self.function_cpu, self.function_memory)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageSettings(Settings, MachineSettings):
     """A stage of the pipeline. `lease_seconds`: how long a silent worker keeps its claim (renewed at a third of it)."""
 
     lease_seconds: float = variable("STAGE_LEASE_SECONDS", _lease, default=30.0)
+
+    def lease(self) -> timedelta:
+        """As the runner wants it."""
+        return timedelta(seconds=self.lease_seconds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,10 +142,14 @@ class DetectSettings(MediaSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class GeminiSettings:
-    """Which Gemini model describes videos. `gemini_endpoint`: another origin than Google's."""
+    """Which Gemini model describes videos. `gemini_endpoint`: another origin than Google's.
+
+    `gemini_budget`: USD for each UTC day, over all instances; unset, there is no limit.
+    """
 
     gemini_model: str = variable("GEMINI_MODEL", default=DEFAULT_GEMINI_MODEL)
     gemini_endpoint: str | None = variable("GEMINI_ENDPOINT", default=None)
+    gemini_budget: float | None = variable("BUDGET_USD_GEMINI", _dollars, default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +206,7 @@ class UploadSettings(WebSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnalysisSettings(WebSettings):
+class AnalysisSettings(WebSettings, MachineSettings):
     """The function that analyses a file while the client waits. `model_path` as in `DetectSettings`."""
 
     media_bucket: str = variable("MEDIA_BUCKET")

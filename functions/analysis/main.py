@@ -2,9 +2,8 @@
 
 from functools import cache
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from functions_framework import aio
-from starlette.requests import Request
 
 from shared import logs, settings
 from shared.adapters.google import blobs, documents
@@ -26,9 +25,10 @@ detector = load_detector(config.model_path)  # at the start: a model that can't 
 @cache
 def deps() -> analyses.Deps:
     """The use case on Google Cloud, made at the first request."""
-    media, store = blobs.connect(config.media_bucket), documents.connect(config.project, config.database)
-    components.report(store, "model", detector.version, SystemClock().now())
-    return analyses.Deps(store, StreamProbe(), scoring.Deps(media, detector, TileSheets()), SystemClock())
+    clock, store = SystemClock(), documents.connect(config.project, config.database)
+    components.report(store, "model", detector.version, clock.now())
+    pixels = scoring.Deps(blobs.connect(config.media_bucket), detector, TileSheets())
+    return analyses.Deps(store, StreamProbe(), pixels, clock, config.machine())
 
 
 application = web.create_app([direct.router(deps)], token=config.api_token, allowed_origins=config.allowed_origins)

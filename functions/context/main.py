@@ -1,6 +1,5 @@
 """Deployed function `context`: Gemini describes what was uploaded."""
 
-from datetime import timedelta
 from functools import cache
 
 import flask
@@ -12,6 +11,7 @@ from shared.adapters.system_clock import SystemClock
 from shared.delivery import StageRunner
 from shared.detection.contact_sheet import TileSheets
 from shared.handlers import context
+from shared.handlers.spending import Spending
 from shared.messages import MediaDetected
 
 config = settings.load(settings.ContextSettings)
@@ -25,8 +25,9 @@ def composed() -> entry.EventFunction[MediaDetected, context.Deps]:
     model = gemini.connect(
         config.project, config.location, config.gemini_model, config.media_bucket, endpoint=config.gemini_endpoint
     )
-    deps = context.Deps(store, blobs.connect(config.media_bucket), model, TileSheets())
-    runner = StageRunner(store, bus.connect(config.project), clock, timedelta(seconds=config.lease_seconds))
+    spending = Spending(store, clock, "Gemini", config.gemini_budget)
+    deps = context.Deps(store, blobs.connect(config.media_bucket), model, TileSheets(), spending)
+    runner = StageRunner(store, bus.connect(config.project), clock, config.lease(), config.machine())
     return entry.EventFunction(context.consumer, deps, runner)
 
 

@@ -1,6 +1,5 @@
 """Deployed function `correlate`: what was detected joins an incident, or opens one."""
 
-from datetime import timedelta
 from functools import cache
 
 import flask
@@ -23,7 +22,7 @@ def composed() -> entry.EventFunction[MediaDetected, correlate.Deps]:
     """The stage on Google Cloud, made at the first event."""
     clock, store = SystemClock(), documents.connect(config.project, config.database)
     deps = correlate.Deps(observe.Deps(store, clock, TimeOrderedIds(clock), config.policy()))
-    runner = StageRunner(store, bus.connect(config.project), clock, timedelta(seconds=config.lease_seconds))
+    runner = StageRunner(store, bus.connect(config.project), clock, config.lease(), config.machine())
     return entry.EventFunction(correlate.consumer, deps, runner)
 
 

@@ -1,6 +1,5 @@
 """Deployed function `detect`: an upload waits to be looked at."""
 
-from datetime import timedelta
 from functools import cache
 
 import flask
@@ -27,7 +26,7 @@ def composed() -> entry.EventFunction[MediaUploaded, scoring.Deps]:
     clock, store = SystemClock(), documents.connect(config.project, config.database)
     deps = scoring.Deps(blobs.connect(config.media_bucket), detector, TileSheets())
     components.report(store, "model", detector.version, clock.now())
-    runner = StageRunner(store, bus.connect(config.project), clock, timedelta(seconds=config.lease_seconds))
+    runner = StageRunner(store, bus.connect(config.project), clock, config.lease(), config.machine())
     return entry.EventFunction(detect.consumer, deps, runner)
 
 

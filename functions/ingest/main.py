@@ -1,6 +1,5 @@
 """Deployed function `ingest`: an object was finalised in the media bucket."""
 
-from datetime import timedelta
 from functools import cache
 
 import flask
@@ -23,7 +22,7 @@ def composed() -> entry.EventFunction[ObjectFinalised, ingest.Deps]:
     """The stage on Google Cloud, made at the first event."""
     clock, store = SystemClock(), documents.connect(config.project, config.database)
     deps = ingest.Deps(store, blobs.connect(config.media_bucket), StreamProbe(), clock)
-    runner = StageRunner(store, bus.connect(config.project), clock, timedelta(seconds=config.lease_seconds))
+    runner = StageRunner(store, bus.connect(config.project), clock, config.lease(), config.machine())
     return entry.EventFunction(ingest.consumer, deps, runner)
 
 

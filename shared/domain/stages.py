@@ -66,9 +66,10 @@ ENDED = frozenset({StageState.DONE, StageState.FAILED, StageState.SKIPPED})
 
 @dataclass(frozen=True)
 class StageRecord:
-    """One line of the ledger. `cost_usd` is an estimate, `progress` (0-1) what a running stage last said of itself.
+    """One line of the ledger. `progress` (0-1) is what a running stage last said of itself.
 
-    `error_*` also tell why a pending stage is tried again, and why a skipped one was.
+    `error_*` also tell why a pending stage is tried again, and why a skipped one was. `cost_usd` estimates all attempts
+    and replays together, by the list prices in force on `price_date` (ISO); `cost_note` says what had to be assumed.
     """
 
     state: StageState = StageState.PENDING
@@ -80,6 +81,8 @@ class StageRecord:
     version: str | None = None
     cost_usd: float = 0.0
     progress: float = 0.0
+    price_date: str | None = None
+    cost_note: str | None = None
 
 
 NOT_REACHED = "not_reached"
@@ -100,6 +103,7 @@ class WorkRecord:
     """The claim on a piece of work. `owner` names the attempt that holds it; no two attempts have the same.
 
     `attempts` counts all claims, `requeued` how often the sweeper asked for it since the last one.
+    `cost_usd`: what all attempts cost, without the computing time of one that is running, which `began` tells.
     """
 
     state: WorkState
@@ -108,6 +112,13 @@ class WorkRecord:
     lease_until: datetime
     published: bool = True
     requeued: int = 0
+    cost_usd: float = 0.0
+    began: datetime | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether an attempt holds it, or fell silent while it did."""
+        return self.state is WorkState.RUNNING
 
 
 class ClaimDecision(StrEnum):

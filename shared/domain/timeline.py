@@ -14,6 +14,9 @@ HZ = 2
 
 MAX_MOMENTS = 24
 
+STILLS = 12
+"""Pictures that stand for a whole video."""
+
 # Window times are sums of binary fractions: what differs by less than this is the same.
 _TIME_TOLERANCE = 1e-6
 _TIME_DIGITS = 6
@@ -63,6 +66,41 @@ def strongest_moments(windows: Sequence[ScoredWindow], segments: Sequence[Segmen
     """
     strongest = sorted(segments, key=lambda segment: -segment.confidence)[:MAX_MOMENTS]
     return tuple(_moment(windows, segment) for segment in sorted(strongest, key=lambda segment: segment.start))
+
+
+def spread_moments(
+    duration: float,
+    probabilities: Sequence[float | None] = (),
+    segments: Sequence[Segment] = (),
+    count: int = STILLS,
+) -> tuple[Moment, ...]:
+    """At most `count` moments that stand for a video of `duration` seconds (above 0), in order of time, without labels.
+
+    Up to half of them are the peaks of the strongest segments, the others are spread evenly; none are nearer to each
+    other than one entry of the timeline, so that a short video has fewer.
+    """
+    strongest = sorted(segments, key=lambda segment: -segment.confidence)[: count // 2]
+    peaks = [_peak(segment, probabilities) for segment in strongest]
+    spread = [(number + 0.5) * duration / count for number in range(count)]
+    chosen: list[float] = []
+    for seconds in [*(peak for peak in peaks if peak < duration), *_outside_in(spread)]:
+        if len(chosen) < count and all(abs(seconds - other) >= 1 / HZ for other in chosen):
+            chosen.append(seconds)
+    return tuple(Moment(seconds, "") for seconds in sorted(chosen))
+
+
+def _peak(segment: Segment, probabilities: Sequence[float | None]) -> float:
+    """The middle of the segment's highest entry; of the segment itself where the timeline has none."""
+    numbers = range(max(math.floor(segment.start * HZ), 0), min(math.ceil(segment.end * HZ), len(probabilities)))
+    known = {number: value for number in numbers if (value := probabilities[number]) is not None}
+    if not known:
+        return (segment.start + segment.end) / 2
+    return (max(known, key=lambda number: known[number]) + 0.5) / HZ
+
+
+def _outside_in(spread: Sequence[float]) -> list[float]:
+    """Every second one first, so that what is left out for want of room leaves no end of the video unseen."""
+    return [*spread[::2], *spread[1::2]]
 
 
 def _entries_touched(window: ScoredWindow, count: int) -> range:

@@ -8,16 +8,18 @@ for "clean".
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from shared.delivery import Attempt, Consumer, Outcome, Work, work_for
 from shared.domain.assets import Asset
-from shared.domain.context import PROMPT, RESPONSE_SCHEMA, Context, read_answer
+from shared.domain.context import PROMPT, RESPONSE_SCHEMA
 from shared.domain.stages import Stage, StageState
-from shared.errors import AnalyserFailed, NotReady, Retryable
+from shared.errors import AnalyserFailed, BudgetExhausted, NotReady, Retryable
+from shared.handlers import describing
+from shared.handlers.spending import Spending
 from shared.messages import MediaDescribed, MediaDetected, decode
-from shared.ports import Blobs, ContactSheets, ContextModel, ContextRequest, Depth, Documents
+from shared.ports import Blobs, ContactSheets, ContextModel, ContextRequest, Documents
 from shared.repositories import assets
 
 log = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ class Deps:
     media: Blobs
     model: ContextModel | None
     sheets: ContactSheets
+    spending: Spending
     why_no_model: str = ""
 
 
@@ -49,12 +52,16 @@ def prepare(message: MediaDetected, _: Deps) -> Work | None:
 
 
 def handle(message: MediaDetected, deps: Deps, attempt: Attempt) -> Outcome:
-    """Asks the model once. Raises `Retryable` where asking again later is worth it, and `NotReady` without facts."""
+    """Asks the model, as closely as the budget allows.
+
+    Raises `Retryable` where asking again later is worth it, and `NotReady` without facts.
+    """
     if deps.model is None:
         return Outcome(state=StageState.SKIPPED, error_code="not_configured", error_message=deps.why_no_model)
     asset = assets.get(deps.documents, attempt.asset_id)
     try:
-        context = _ask(deps.model, _request(asset, message), attempt)
+        asking = describing.Deps(deps.media, deps.model, deps.sheets, deps.spending)
+        context = describing.describe(asset, _request(asset, message), asking, attempt)
     except AnalyserFailed as error:
         return _given_up(error, attempt, deps.model)
     described = MediaDescribed(
@@ -86,16 +93,12 @@ def _request(asset: Asset, message: MediaDetected) -> ContextRequest:
     )
 
 
-def _ask(model: ContextModel, request: ContextRequest, attempt: Attempt) -> Context:
-    answer = model.describe(request, attempt.report)
-    return replace(read_answer(answer.text), model=answer.model, depth=Depth(request.depth).value)
-
-
 def _given_up(error: AnalyserFailed, attempt: Attempt, model: ContextModel) -> Outcome:
     if attempt.number < error.tries and not attempt.is_last:
         raise Retryable(f"context: {error}") from error
     log.warning("no context: %s", error)
-    return Outcome(state=StageState.FAILED, version=model.name, error_code=error.code, error_message=error.sentence)
+    state = StageState.SKIPPED if isinstance(error, BudgetExhausted) else StageState.FAILED
+    return Outcome(state=state, version=model.name, error_code=error.code, error_message=error.sentence)
 
 
 consumer: Consumer[MediaDetected, Deps] = Consumer(Stage.CONTEXT, partial(decode, MediaDetected), prepare, handle)

@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from shared.domain.assets import Asset, Detection, direct_name_of, is_shown_text
+from shared.domain.costs import Machine
 from shared.domain.stages import Stage, StageRecord, StageState
 from shared.errors import NotFound, Retryable
 from shared.handlers import scoring
 from shared.handlers.uploads import MAX_FILENAME_CHARACTERS
+from shared.metering import billed
 from shared.ports import Clock, Documents, MediaProbe
 from shared.repositories import assets, timelines
 
@@ -24,12 +26,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Deps:
-    """What a direct analysis needs of the world."""
+    """What a direct analysis needs of the world. `machine`: what the bill for computing counts, if there is one."""
 
     documents: Documents
     probe: MediaProbe
     scoring: scoring.Deps
     clock: Clock
+    machine: Machine | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,10 @@ def _look(upload: Upload, deps: Deps) -> Asset:
         facts=facts,
         detection=found,
         complete=True,
-        stages=_ledger(found, began, probed, deps.clock.now()),
+        stages={
+            stage: billed(record, deps.machine)
+            for stage, record in _ledger(found, began, probed, deps.clock.now()).items()
+        },
     )
 
 

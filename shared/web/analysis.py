@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from shared.domain.analysis import analysis_of, attention_of, cost_of, first_error
 from shared.domain.assets import Asset
+from shared.domain.budgets import EXPLANATIONS
 from shared.domain.context import Context
 from shared.domain.detections import AnalysisData, ViolenceDetection
 from shared.domain.incidents import Incident
@@ -30,7 +31,11 @@ from shared.web.incidents import IncidentSummary, summarise
 
 
 class StageReply(BaseModel):
-    """One line of the stage ledger. Times are UTC; `progress` is 0-100; `cost_usd` is an estimate."""
+    """One line of the stage ledger. Times are UTC; `progress` is 0-100.
+
+    `cost_usd` estimates what all attempts cost, by the list prices in force on `price_date`; `cost_note` says what had
+    to be assumed for it.
+    """
 
     state: str
     progress: int
@@ -41,6 +46,8 @@ class StageReply(BaseModel):
     error_message: str | None
     version: str | None
     cost_usd: float
+    price_date: str | None
+    cost_note: str | None
 
 
 class MissingPart(BaseModel):
@@ -52,12 +59,18 @@ class MissingPart(BaseModel):
 
 
 class ContextReply(BaseModel):
-    """What the context model said beside the terms. `threat_level` 0-2 raises `attention` and lowers nothing."""
+    """What the context model said beside the terms. `threat_level` 0-2 raises `attention` and lowers nothing.
+
+    `depth` is how closely it looked: `video`, `video_low` or `stills`; `depth_reason` and `depth_explanation` say why
+    not more closely, and are null where nothing spoke against it.
+    """
 
     description: str
     threat_level: int | None
     model: str
     depth: str
+    depth_reason: str | None
+    depth_explanation: str | None
 
 
 class AnalysisReply(BaseModel):
@@ -160,7 +173,12 @@ def _status_reply(asset: Asset) -> StatusReply:
 
 def _context_reply(context: Context) -> ContextReply:
     return ContextReply(
-        description=context.description, threat_level=context.threat_level, model=context.model, depth=context.depth
+        description=context.description,
+        threat_level=context.threat_level,
+        model=context.model,
+        depth=context.depth,
+        depth_reason=context.depth_reason or None,
+        depth_explanation=EXPLANATIONS.get(context.depth_reason) or None,
     )
 
 
@@ -179,4 +197,6 @@ def _stage(record: StageRecord) -> StageReply:
         error_message=record.error_message,
         version=record.version,
         cost_usd=record.cost_usd,
+        price_date=record.price_date,
+        cost_note=record.cost_note,
     )

@@ -12,10 +12,12 @@ from typing import BinaryIO
 from shared.adapters.embedded.blobs import FolderBlobs
 from shared.delivery import StageRunner, receive
 from shared.domain.assets import Asset, object_name_of
+from shared.domain.costs import Machine
 from shared.domain.incidents import IncidentPolicy
 from shared.domain.stages import Stage, StageRecord
 from shared.errors import MediaUnusable, Retryable
 from shared.handlers import context, correlate, detect, direct, ingest, leftovers, maintain, observe, scoring
+from shared.handlers.spending import Spending
 from shared.ids import TimeOrderedIds, new_uuid
 from shared.ports import (
     Bus,
@@ -116,6 +118,8 @@ class Pipeline:
     policy: IncidentPolicy = IncidentPolicy()
     sheets: WordSheets = field(default_factory=WordSheets)
     model: ContextModel | None = None
+    budget_usd: float | None = None
+    machine: Machine | None = None
 
     def observe_deps(self) -> observe.Deps:
         """What observations need."""
@@ -127,11 +131,14 @@ class Pipeline:
 
     def context_deps(self) -> context.Deps:
         """What the context stage needs."""
-        return context.Deps(self.documents, self.media, self.model, self.sheets, why_no_model="No model here.")
+        spending = Spending(self.documents, self.clock, "Gemini", self.budget_usd)
+        return context.Deps(
+            self.documents, self.media, self.model, self.sheets, spending, why_no_model="No model here."
+        )
 
     def direct_deps(self) -> direct.Deps:
         """What a direct analysis needs."""
-        return direct.Deps(self.documents, WordProbe(), self.scoring_deps(), self.clock)
+        return direct.Deps(self.documents, WordProbe(), self.scoring_deps(), self.clock, self.machine)
 
     def maintain_deps(self, *cleaners: leftovers.Cleaner) -> maintain.Deps:
         """What the sweeper needs."""
@@ -139,7 +146,7 @@ class Pipeline:
 
     def handlers(self) -> dict[str, Callable[[Delivery], None]]:
         """What handles each stage's deliveries."""
-        runner = StageRunner(self.documents, self.bus, self.clock, LEASE)
+        runner = StageRunner(self.documents, self.bus, self.clock, LEASE, self.machine)
         ingest_deps = ingest.Deps(self.documents, self.media, WordProbe(), self.clock)
         return {
             "ingest": partial(receive, ingest.consumer, ingest_deps, runner),

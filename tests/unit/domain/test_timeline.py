@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.detections import find_segments, peak_probability
-from shared.domain.timeline import HZ, MAX_MOMENTS, probabilities_over_time, strongest_moments
+from shared.domain.detections import Segment, find_segments, peak_probability
+from shared.domain.timeline import HZ, MAX_MOMENTS, STILLS, probabilities_over_time, spread_moments, strongest_moments
 from shared.ports import Moment, ScoredWindow
 
 
@@ -117,3 +118,45 @@ def test_there_is_a_moment_inside_each_segment(scored: list[ScoredWindow], sensi
     for moment, segment in zip(moments, segments, strict=True):
         assert segment.start <= moment.seconds <= segment.end
         assert moment.label == f"{segment.confidence:.2f}"
+
+
+def test_without_a_timeline_stills_are_spread_evenly() -> None:
+    assert spread_moments(12.0, count=4) == tuple(Moment(seconds, "") for seconds in (1.5, 4.5, 7.5, 10.5))
+
+
+def test_the_peaks_of_segments_are_among_the_stills() -> None:
+    entries = [0.1] * 240
+    entries[31] = 0.9
+    segment = Segment(14.0, 18.0, 0.9, "violence")
+    assert 15.75 in {moment.seconds for moment in spread_moments(120.0, entries, [segment])}
+    assert 16.0 in {moment.seconds for moment in spread_moments(120.0, [None] * 240, [segment])}
+
+
+def test_of_many_segments_the_strongest_get_half_of_the_stills() -> None:
+    many = [Segment(n * 10.0, n * 10.0 + 2, 0.5 + n / 100, "violence") for n in range(30)]
+    found = {moment.seconds for moment in spread_moments(300.0, (), many)}
+    assert {n * 10.0 + 1 for n in range(24, 30)} <= found
+    assert len(found) == STILLS
+
+
+@given(
+    st.floats(0.01, 20_000),
+    st.lists(st.none() | st.floats(0, 1), max_size=50),
+    st.lists(
+        st.builds(
+            lambda start, length, confidence: Segment(start, start + length, confidence, "violence"),
+            st.floats(0, 20_000),
+            st.floats(0.5, 50),
+            st.floats(0, 1),
+        ),
+        max_size=20,
+    ),
+    st.integers(1, 24),
+)
+def test_stills_are_few_inside_the_video_and_in_order(
+    duration: float, entries: list[float | None], segments: list[Segment], count: int
+) -> None:
+    seconds = [moment.seconds for moment in spread_moments(duration, entries, segments, count)]
+    assert 1 <= len(seconds) <= count
+    assert all(0 <= each < duration for each in seconds)
+    assert all(later - earlier >= 0.5 for earlier, later in itertools.pairwise(seconds))
