@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -15,7 +15,7 @@ from shared.domain.assets import Asset, object_name_of
 from shared.domain.incidents import IncidentPolicy
 from shared.domain.stages import Stage, StageRecord
 from shared.errors import MediaUnusable
-from shared.handlers import context, correlate, detect, direct, ingest, observe, scoring
+from shared.handlers import context, correlate, detect, direct, ingest, labelling, observe, replays, scoring
 from shared.ids import TimeOrderedIds, new_uuid
 from shared.ports import (
     Bus,
@@ -33,17 +33,23 @@ from tests.fakes import ManualClock
 
 BUCKET = "media-bucket"
 LEASE = timedelta(seconds=1)
+SUBSCRIBERS = {
+    "media-finalised": ["ingest"],
+    "media-uploaded": ["detect"],
+    "media-detected": ["context", "correlate"],
+}
 CONTENTS = {"fight": 0.9, "scuffle": 0.6, "calm": 0.1}
 
 
 class WordDetector:
-    """A `Detector` for files that say what they show."""
+    """A `Detector` for files that say what they show; `probabilities` of each word are what it has learnt."""
 
     class_name = "violence"
-    version = "word-detector-1"
 
-    def __init__(self) -> None:
+    def __init__(self, version: str = "word-detector-1", probabilities: Mapping[str, float] = CONTENTS) -> None:
+        self.version = version
         self.calls = 0
+        self._probabilities = probabilities
 
     def detect(
         self, stream: BinaryIO, *, step: int = 1, report: Callable[[float], None] = lambda _: None
@@ -51,9 +57,9 @@ class WordDetector:
         """One window of two seconds with the word's probability."""
         self.calls += 1
         word = stream.read().decode()
-        if word not in CONTENTS:
+        if word not in self._probabilities:
             raise MediaUnusable("no_picture", "The file has no picture.")
-        return DetectionRun((ScoredWindow(0.0, 2.0, CONTENTS[word]),), 2.0, truncated=False)
+        return DetectionRun((ScoredWindow(0.0, 2.0, self._probabilities[word]),), 2.0, truncated=False)
 
 
 class WordProbe:
@@ -129,6 +135,14 @@ class Pipeline:
         """What a direct analysis needs."""
         return direct.Deps(self.documents, WordProbe(), self.scoring_deps(), self.clock)
 
+    def replay_deps(self) -> replays.Deps:
+        """What an order to replay a stage needs."""
+        return replays.Deps(self.documents, self.media, self.bus, self.clock, BUCKET)
+
+    def labelling_deps(self) -> labelling.Deps:
+        """What feedback needs."""
+        return labelling.Deps(self.documents, self.clock)
+
     def handlers(self) -> dict[str, Callable[[Delivery], None]]:
         """What handles each stage's deliveries."""
         runner = StageRunner(self.documents, self.bus, self.clock, LEASE)
@@ -168,6 +182,14 @@ def run_through(pipeline: Pipeline, bus: ListBus, notification: Delivery) -> Non
     for topic, stage in (("media-uploaded", "detect"), ("media-detected", "context"), ("media-detected", "correlate")):
         for message in bus.of_topic(topic):
             handlers[stage](delivery_of(message))
+
+
+def deliver(pipeline: Pipeline, messages: Sequence[OutgoingMessage]) -> None:
+    """Hands messages to every stage that is subscribed to their topics."""
+    handlers = pipeline.handlers()
+    for number, message in enumerate(messages):
+        for stage in SUBSCRIBERS.get(message.topic, ()):
+            handlers[stage](delivery_of(message, f"m{number}"))
 
 
 def ledger(asset: Asset, stage: Stage) -> StageRecord:
