@@ -229,6 +229,8 @@ class StageRunner:
 
     def _claim(self, piece: Work, delivery: Delivery) -> _Claimed | None:
         """An attempt whose claim is now ours, or None when there is nothing left to do."""
+        if piece.replay_id is not None:
+            self._require_ledger(piece)
         for _ in range(MAX_CONFLICTS):
             found = work.load(self._documents, piece.key)
             held, document = found or (None, None)

@@ -33,7 +33,8 @@ def settle_replay(
     replay = replays.get(documents, asset_id, replay_id)
     if not replaces_result(ended):
         return Settlement((replays.record_update(replay_id, ended),), announced=False)
-    changes = [assets.stage_update(asset_id, replay.stage, ended), *writes]
+    # Their own first: a version that one of them names is that of the asset as it was read.
+    changes = [*writes, assets.stage_update(asset_id, replay.stage, ended)]
     before, after = assets.before_and_after(documents, asset_id, changes)
     old, new = verdict_of(before, replay.stage), verdict_of(after, replay.stage)
     outcome = replays.settlement(replay_id, ended, old, new)
