@@ -37,8 +37,10 @@ from shared.handlers import (
     detect,
     direct,
     ingest,
+    labelling,
     maintain,
     observe,
+    replays,
     scoring,
     signals,
     uploads,
@@ -49,8 +51,9 @@ from shared.outbox import publish_pending
 from shared.ports import Delivery
 from shared.repositories import components
 from shared.settings import EmbeddedSettings
-from shared.web import analysis, beacons, incidents, service, timeline
+from shared.web import analysis, beacons, feedback, incidents, labels, replay_orders, service, timeline
 from shared.web import direct as direct_routes
+from shared.web import replays as replay_routes
 from shared.web import signals as signal_routes
 from shared.web import uploads as upload_routes
 
@@ -166,12 +169,18 @@ class Home:
         )
         direct_deps = direct.Deps(self.documents, StreamProbe(), self._scoring, self._clock)
         signal_deps = signals.Deps(self._observe, self.queue)
+        replay_deps = replays.Deps(self.documents, self.media, self.queue, self._clock, bucket_name("media"))
+        labelling_deps = labelling.Deps(self.documents, self._clock)
         return [
             upload_routes.router(lambda: upload_deps),
             signal_routes.router(lambda: signal_deps),
             beacons.router(lambda: self.documents),
             direct_routes.router(lambda: direct_deps),
             analysis.router(lambda: self.documents),
+            replay_orders.router(lambda: replay_deps),
+            replay_routes.router(lambda: self.documents),
+            feedback.router(lambda: labelling_deps),
+            labels.router(lambda: self.documents),
             timeline.router(lambda: self.documents, lambda: self.media),
             incidents.router(lambda: self.documents),
             service.router(self._service_deps),

@@ -7,7 +7,7 @@ next delivery. This module knows no stage; `shared/domain/stages.py` decides, th
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -49,7 +49,8 @@ from shared.ports import (
     OutgoingMessage,
     Write,
 )
-from shared.repositories import assets, work
+from shared.replaying import Settlement, settle_replay
+from shared.repositories import assets, replays, work
 
 log = logging.getLogger(__name__)
 
@@ -63,11 +64,15 @@ MAX_CONFLICTS = 50
 
 @dataclass(frozen=True)
 class Work:
-    """One piece of work: its key (`ids.work_key`), the asset in whose ledger it is recorded, and the stage."""
+    """One piece of work: its key (`ids.work_key`), the asset in whose ledger it is recorded, and the stage.
+
+    With a `replay_id`, the replay's own document shows how it stands, and the asset's ledger what it gave.
+    """
 
     key: str
     asset_id: str
     stage: Stage
+    replay_id: str | None = None
 
 
 class ObjectMessage(Protocol):
@@ -105,7 +110,12 @@ def work_for(message: ObjectMessage, stage: Stage) -> Work | None:
     if name is None:
         return None
     key = ids.work_key(message.bucket, message.object_name, message.generation, name)
-    return Work(key, message.asset_id, stage)
+    return Work(key, message.asset_id, stage, replay_id_of(message.replay))
+
+
+def replay_id_of(replay: ReplayOrder | None) -> str | None:
+    """Which replay orders the work; None for a stage's first run."""
+    return None if replay is None else replay.id
 
 
 def stage_name(stage: Stage, replay: ReplayOrder | None) -> str | None:
@@ -244,6 +254,8 @@ class StageRunner:
 
     def _claim(self, piece: Work, delivery: Delivery) -> _Claimed | None:
         """An attempt whose claim is now ours, or None when there is nothing left to do."""
+        if piece.replay_id is not None:
+            self._require_ledger(piece)
         for _ in range(MAX_CONFLICTS):
             found = work.load(self._documents, piece.key)
             held, document = found or (None, None)
@@ -286,11 +298,16 @@ class StageRunner:
         except AlreadyExists:
             return False
         except VersionConflict:
-            asset_id = attempt.piece.asset_id
-            if assets.find(self._documents, asset_id) is None:
-                raise NotFound("unknown_asset", f"The message speaks of an unknown asset {asset_id}.") from None
+            self._require_ledger(attempt.piece)
             return False
         return True
+
+    def _require_ledger(self, piece: Work) -> None:
+        """Raises `NotFound` when there is nothing in which the work could be recorded."""
+        if piece.replay_id is not None:
+            replays.get(self._documents, piece.asset_id, piece.replay_id)
+        elif assets.find(self._documents, piece.asset_id) is None:
+            raise NotFound("unknown_asset", f"The message speaks of an unknown asset {piece.asset_id}.")
 
     def _perform(self, attempt: _Claimed, lease: Lease, perform: Callable[[Attempt], Outcome]) -> list[OutgoingMessage]:
         try:
@@ -312,17 +329,25 @@ class StageRunner:
     ) -> list[OutgoingMessage]:
         for _ in range(MAX_CONFLICTS):
             outcome = perform(attempt.seen_by_handler(lease.report))
-            outbox = outbox_of(attempt.piece.key, outcome.messages, self._clock.now())
             done = self._ended(attempt, outcome.state, outcome.error_code, outcome.error_message)
             done = replace(done, version=outcome.version)
+            end = self._settlement(attempt, done, outcome.writes)
+            messages = outcome.messages if end.announced else ()
+            outbox = outbox_of(attempt.piece.key, messages, self._clock.now())
             settled = replace(attempt.record, state=WorkState.DONE, published=not outbox, cost_usd=done.cost_usd)
             try:
-                lease.settle(settled, [attempt.shown_as(done), *outcome.writes], outbox)
+                lease.settle(settled, end.writes, outbox)
             except (AlreadyExists, VersionConflict):
                 continue  # one of the outcome's own writes lost a race: decide again on what is there now
             log.info("stage %s after %d attempt(s), %d message(s)", done.state, done.attempts, len(outbox))
             return outbox
         raise Retryable("the result lost too many races")
+
+    def _settlement(self, attempt: _Claimed, ended: StageRecord, writes: Sequence[Write]) -> Settlement:
+        piece = attempt.piece
+        if piece.replay_id is None:
+            return Settlement((attempt.shown_as(ended), *writes), announced=True)
+        return settle_replay(self._documents, piece.replay_id, piece.asset_id, ended, writes)
 
     def _release(self, attempt: _Claimed, lease: Lease, error: Exception) -> None:
         """Gives the claim back at once, so that the redelivery need not wait for the lease to run out."""
@@ -364,7 +389,9 @@ class _Claimed:
     meter: Meter
 
     def shown_as(self, record: StageRecord) -> Write:
-        """The write that makes the ledger show `record`."""
+        """The write that makes the ledger, or the replay, show `record`."""
+        if self.piece.replay_id is not None:
+            return replays.record_update(self.piece.replay_id, record)
         return assets.stage_update(self.piece.asset_id, self.piece.stage, record)
 
     def request(self) -> work.Request:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from shared import logs
 from shared.domain.assets import MAX_SOURCE_ID_CHARACTERS, is_shown_text
-from shared.domain.detections import Segment
+from shared.domain.detections import DEFAULT_SENSITIVITY, Segment
 from shared.domain.header_text import decode_header_text, encode_header_text
 from shared.domain.stages import Stage
 from shared.errors import Malformed
@@ -44,10 +44,16 @@ FINALISED_KINDS = frozenset({None, "OBJECT_FINALIZE", "google.cloud.storage.obje
 
 @dataclass(frozen=True, kw_only=True)
 class ReplayOrder:
-    """Asks one stage alone to run again on what is stored; the others pass the message by. `id` names the replay."""
+    """Asks one stage alone to run again on what is stored; the others pass the message by. `id` names the replay.
+
+    `sensitivity` and `step` are those of the earlier detection, so that the same is asked of the detector again.
+    """
 
     id: str
+    asset_id: str
     stage: str
+    sensitivity: float = DEFAULT_SENSITIVITY
+    step: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +160,10 @@ class IncidentChanged:
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectFinalised:
-    """Cloud Storage's notification that an object is complete, as far as it matters here."""
+    """Cloud Storage's notification that an object is complete, as far as it matters here. A replay sends its own."""
+
+    TYPE: ClassVar[str] = "google.cloud.storage.object.v1.finalized"
+    TOPIC: ClassVar[str] = "media-finalised"
 
     TOPIC: ClassVar[str] = "media-finalised"
 

@@ -1,4 +1,4 @@
-"""Deployed function `analysis`: a video is analysed while the client waits."""
+"""Deployed function `analysis`: a video is analysed while the client waits, a stage replayed, a verdict judged."""
 
 from functools import cache
 
@@ -6,32 +6,30 @@ from fastapi import FastAPI, Request
 from functions_framework import aio
 
 from shared import logs, settings
-from shared.adapters.google import blobs, documents
+from shared.adapters.google import blobs, bus, documents
 from shared.adapters.system_clock import SystemClock
 from shared.detection.contact_sheet import TileSheets
 from shared.detection.detector import load_detector
 from shared.detection.probe import StreamProbe
 from shared.handlers import direct as analyses
-from shared.handlers import scoring
+from shared.handlers import labelling, replays, scoring
 from shared.repositories import components
 from shared.web import app as web
-from shared.web import direct
+from shared.web import direct, feedback, replay_orders
 
-config = settings.load(settings.AnalysisSettings)
+config, clock = settings.load(settings.AnalysisSettings), SystemClock()
 logs.configure(config.log_level, project=config.project)
 detector = load_detector(config.model_path)  # at the start: a model that can't be used fails its deployment
+store = cache(lambda: documents.connect(config.project, config.database))
+media = cache(lambda: blobs.connect(config.media_bucket))
+told = cache(lambda: components.report(store(), "model", detector.version, clock.now()))
+pixels = cache(lambda: scoring.Deps(media(), detector, TileSheets()))
+looking = cache(lambda: analyses.Deps(told(), StreamProbe(), pixels(), clock, config.machine()))
+replaying = cache(lambda: replays.Deps(store(), media(), bus.connect(config.project), clock, config.media_bucket))
+judging = cache(lambda: labelling.Deps(store(), clock))
 
-
-@cache
-def deps() -> analyses.Deps:
-    """The use case on Google Cloud, made at the first request."""
-    clock, store = SystemClock(), documents.connect(config.project, config.database)
-    components.report(store, "model", detector.version, clock.now())
-    pixels = scoring.Deps(blobs.connect(config.media_bucket), detector, TileSheets())
-    return analyses.Deps(store, StreamProbe(), pixels, clock, config.machine())
-
-
-application = web.create_app([direct.router(deps)], token=config.api_token, allowed_origins=config.allowed_origins)
+routers = [direct.router(looking), replay_orders.router(replaying), feedback.router(judging)]
+application = web.create_app(routers, token=config.api_token, allowed_origins=config.allowed_origins)
 
 
 @aio.http  # type: ignore[arg-type] # its types do not say so, but an application may be returned

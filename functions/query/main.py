@@ -10,27 +10,20 @@ from shared import logs, settings
 from shared.adapters.google import blobs, documents, health
 from shared.adapters.system_clock import SystemClock
 from shared.repositories import components
-from shared.web import analysis, incidents, service, timeline
+from shared.web import analysis, incidents, labels, replays, service, timeline
 from shared.web import app as web
 
 config = settings.load(settings.QuerySettings)
 logs.configure(config.log_level, project=config.project)
 media = cache(lambda: blobs.connect(config.media_bucket))
 store = cache(lambda: documents.connect(config.project, config.database))
+topic = cache(lambda: health.TopicCheck(config.project, "media-uploaded"))
+checks: dict[str, service.Check] = {"blobs": lambda: media().stat("media/health"), "bus": lambda: topic().see()}
+parts = cache(lambda: components.checks(store(), SystemClock()))
+deps = cache(lambda: service.Deps(store(), SystemClock(), {**checks, **parts()}, auth_enabled=True))
 
-
-@cache
-def deps() -> service.Deps:
-    """The store and the health checks on Google Cloud, made at the first request."""
-    checks: dict[str, service.Check] = {
-        "blobs": lambda: media().stat("media/health"),
-        "bus": health.TopicCheck(config.project, "media-uploaded").see,
-        **components.checks(store(), SystemClock()),
-    }
-    return service.Deps(store(), SystemClock(), checks, auth_enabled=True)
-
-
-routers = [analysis.router(store), timeline.router(store, media), incidents.router(store), service.router(deps)]
+routers = [part.router(store) for part in (analysis, incidents, labels, replays)]
+routers += [timeline.router(store, media), service.router(deps)]
 application = web.create_app(routers, token=config.api_token, allowed_origins=config.allowed_origins)
 
 

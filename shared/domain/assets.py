@@ -43,7 +43,11 @@ DEFAULT_CONTENT_TYPE = "video/mp4"
 
 @dataclass(frozen=True)
 class Detection:
-    """What the detector found: the segments at `sensitivity` and the highest window of all."""
+    """What the detector found: the segments at `sensitivity`, and the highest window of all.
+
+    It looked at every `step`-th frame. `look` says under which name its timeline is kept: empty for the first look,
+    the replay's id for a later one.
+    """
 
     segments: tuple[Segment, ...]
     peak_probability: float
@@ -51,6 +55,8 @@ class Detection:
     truncated: bool
     model: str
     sensitivity: float = DEFAULT_SENSITIVITY
+    step: int = 1
+    look: str = ""
 
 
 @dataclass(frozen=True)

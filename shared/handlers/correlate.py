@@ -31,15 +31,22 @@ def prepare(message: MediaDetected, _: Deps) -> Work | None:
 
 
 def handle(message: MediaDetected, deps: Deps, attempt: Attempt) -> Outcome:
-    """Plans the observation of an upload in which something was detected; nothing to do for the others."""
+    """Plans the observation of an upload in which something was detected; nothing to do for the others.
+
+    An upload is one observation: replayed, it stays with the incident it has, and otherwise two replays at once make
+    one signal, because the later commit fails and is decided again.
+    """
     if not message.segments:
         return Outcome()
-    asset = assets.get(deps.observe.documents, attempt.asset_id)
+    asset, version = assets.get_with_version(deps.observe.documents, attempt.asset_id)
+    if message.replay is not None and asset.incident_ids:
+        return Outcome()
     observation = _observation(message, asset)
     plan = observe.plan(observation, _location(asset, deps), deps.observe)
     writes = plan.writes
     if plan.incident is not None:
-        writes = (*writes, assets.incidents_update(asset.id, [plan.incident.id]))
+        seen = None if message.replay is None else version
+        writes = (*writes, assets.incidents_update(asset.id, [plan.incident.id], seen))
     return Outcome(writes=writes, messages=plan.messages)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from shared.delivery import Attempt, Consumer, Outcome, Work, work_for
@@ -19,7 +20,7 @@ def prepare(message: MediaUploaded, _: scoring.Deps) -> Work | None:
 
 def handle(message: MediaUploaded, deps: scoring.Deps, attempt: Attempt) -> Outcome:
     """Streams the video through the detector. Raises `MediaUnusable`, and `NotFound` when the object is gone."""
-    video = scoring.Video(attempt.asset_id, message.object_name, message.generation)
+    video = _video(message, attempt.asset_id)
     found = scoring.score(video, deps, attempt.report)
     announced = MediaDetected(
         asset_id=attempt.asset_id,
@@ -35,6 +36,14 @@ def handle(message: MediaUploaded, deps: scoring.Deps, attempt: Attempt) -> Outc
         messages=(announced,),
         version=found.model,
     )
+
+
+def _video(message: MediaUploaded, asset_id: str) -> scoring.Video:
+    video = scoring.Video(asset_id, message.object_name, message.generation)
+    order = message.replay
+    if order is None:
+        return video
+    return replace(video, sensitivity=order.sensitivity, step=order.step, look=order.id)
 
 
 consumer: Consumer[MediaUploaded, scoring.Deps] = Consumer(

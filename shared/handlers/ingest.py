@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from shared import ids
 from shared.delivery import Attempt, Consumer, Outcome, Work, stage_name
-from shared.domain.assets import Asset, check_object_name, issued_asset_id
+from shared.domain.assets import Asset, check_object_name, direct_name_of, issued_asset_id, object_name_of
 from shared.domain.stages import Stage
 from shared.errors import AlreadyExists
 from shared.messages import MediaUploaded, ObjectFinalised, decode_finalised
@@ -35,6 +35,8 @@ def prepare(message: ObjectFinalised, deps: Deps) -> Work | None:
     if name is None:
         return None
     key = ids.work_key(message.bucket, message.name, message.generation, name)
+    if message.replay is not None:
+        return Work(key, message.replay.asset_id, Stage.INGEST, message.replay.id)
     issued = issued_asset_id(message.name)
     asset = None if issued is None else assets.find(deps.documents, issued)
     if asset is not None:
@@ -49,7 +51,7 @@ def prepare(message: ObjectFinalised, deps: Deps) -> Work | None:
 
 def handle(message: ObjectFinalised, deps: Deps, attempt: Attempt) -> Outcome:
     """Probes the file, streaming. Raises `MediaUnusable` for what can't be analysed; the upload itself is kept."""
-    if issued_asset_id(message.name) is None:
+    if message.name not in {object_name_of(attempt.asset_id), direct_name_of(attempt.asset_id)}:
         check_object_name(message.name)
     with deps.media.open(message.name, generation=message.generation) as stream:
         facts = deps.probe.probe(stream)

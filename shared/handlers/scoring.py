@@ -27,13 +27,17 @@ class Deps:
 
 @dataclass(frozen=True)
 class Video:
-    """One stored file, and how to look at it: at every `step`-th frame, with `sensitivity` (SPEC §3)."""
+    """One stored file, and how to look at it: at every `step`-th frame, with `sensitivity` (SPEC §3).
+
+    `look` names a look after the first, whose timeline must not replace the earlier one before its result is saved.
+    """
 
     asset_id: str
     object_name: str
     generation: int
     sensitivity: float = detections.DEFAULT_SENSITIVITY
     step: int = 1
+    look: str = ""
 
 
 def score(video: Video, deps: Deps, report: Callable[[float], None] = lambda _: None) -> Detection:
@@ -58,7 +62,7 @@ def score(video: Video, deps: Deps, report: Callable[[float], None] = lambda _: 
         segments=segments,
         contact_sheet=sheet is not None,
     )
-    timelines.store(deps.media, over_time, sheet)
+    timelines.store(deps.media, over_time, sheet, video.look)
     return Detection(
         segments=segments,
         peak_probability=detections.peak_probability(run.windows),
@@ -66,6 +70,8 @@ def score(video: Video, deps: Deps, report: Callable[[float], None] = lambda _: 
         truncated=run.truncated,
         model=detector.version,
         sensitivity=video.sensitivity,
+        step=video.step,
+        look=video.look,
     )
 
 

@@ -5,14 +5,14 @@ Each stage writes only its own field, so that stages which end at the same momen
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from shared.domain.assets import Asset, Detection
 from shared.domain.context import Context
 from shared.domain.stages import Stage, StageRecord
 from shared.errors import NotFound
-from shared.ports import Create, Document, Documents, Filter, MediaFacts, Order, Query, Update
+from shared.ports import Create, Document, Documents, Filter, MediaFacts, Order, Query, Update, Write
 from shared.records import from_data, to_data
 
 COLLECTION = "assets"
@@ -66,9 +66,9 @@ def completion(asset_id: str) -> Update:
     return Update(COLLECTION, asset_id, {"complete": True})
 
 
-def incidents_update(asset_id: str, incident_ids: Iterable[str]) -> Update:
-    """The write that stores which incidents the asset belongs to."""
-    return Update(COLLECTION, asset_id, {"incident_ids": list(incident_ids)})
+def incidents_update(asset_id: str, incident_ids: Iterable[str], version: str | None = None) -> Update:
+    """The write that stores which incidents the asset belongs to; with `version`, if nobody wrote to it since."""
+    return Update(COLLECTION, asset_id, {"incident_ids": list(incident_ids)}, version=version)
 
 
 def find(documents: Documents, asset_id: str) -> Asset | None:
@@ -79,9 +79,7 @@ def find(documents: Documents, asset_id: str) -> Asset | None:
 
 def asset_of(document: Document) -> Asset:
     """The asset in a document."""
-    data: dict[str, Any] = dict(document.data)
-    data["stages"] = {stage: data[_field(stage)] for stage in Stage if _field(stage) in data}
-    return from_data(Asset, data)
+    return _asset(document.data)
 
 
 def exist(documents: Documents, asset_ids: Sequence[str]) -> set[str]:
@@ -92,15 +90,41 @@ def exist(documents: Documents, asset_ids: Sequence[str]) -> set[str]:
 
 def get(documents: Documents, asset_id: str) -> Asset:
     """The asset; raises `NotFound`."""
-    asset = find(documents, asset_id)
-    if asset is None:
-        raise NotFound("unknown_asset", "No such asset.")
-    return asset
+    return get_with_version(documents, asset_id)[0]
+
+
+def get_with_version(documents: Documents, asset_id: str) -> tuple[Asset, str]:
+    """The asset, and the version of its document; raises `NotFound`."""
+    document = _document(documents, asset_id)
+    return _asset(document.data), document.version
+
+
+def before_and_after(documents: Documents, asset_id: str, writes: Sequence[Write]) -> tuple[Asset, Asset]:
+    """The asset as it is, and as it will be when those of `writes` that update it are committed; raises `NotFound`."""
+    document = _document(documents, asset_id)
+    data = dict(document.data)
+    for write in writes:
+        if isinstance(write, Update) and (write.collection, write.id) == (COLLECTION, asset_id):
+            data.update(write.data)
+    return _asset(document.data), _asset(data)
 
 
 def stage_record(asset: Asset, stage: Stage) -> StageRecord:
     """What the ledger says of a stage; a pending record before it began."""
     return asset.stages.get(stage, StageRecord())
+
+
+def _document(documents: Documents, asset_id: str) -> Document:
+    document = documents.get(COLLECTION, asset_id)
+    if document is None:
+        raise NotFound("unknown_asset", "No such asset.")
+    return document
+
+
+def _asset(stored: Mapping[str, Any]) -> Asset:
+    data = dict(stored)
+    data["stages"] = {stage: data[_field(stage)] for stage in Stage if _field(stage) in data}
+    return from_data(Asset, data)
 
 
 def _field(stage: Stage) -> str:

@@ -32,9 +32,10 @@ class MaintenanceRun:
     looked_until: datetime | None = None
 
 
-def report(documents: Documents, name: str, detail: str, now: datetime) -> None:
-    """Says that a component was loaded and works."""
+def report(documents: Documents, name: str, detail: str, now: datetime) -> Documents:
+    """Says that a component was loaded and works; gives the store back, for whoever says it on first using that."""
     documents.commit([Set(COLLECTION, name, {"detail": detail, "reported_at": now})])
+    return documents
 
 
 def state_of(documents: Documents, name: str) -> Literal["ok", "off"]:

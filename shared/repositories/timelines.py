@@ -1,7 +1,8 @@
 """What is kept beside an upload of how it looks over time: two objects in the media bucket, under `analysis/`.
 
-No notification speaks of that prefix. Writing them again for the same file gives the same bytes, so a repeated delivery
-harms nothing, and what a stage wrote before it died is not shown before its result is.
+No notification speaks of that prefix. Writing them again for the same look gives the same bytes, so a repeated delivery
+harms nothing, and what a stage wrote before it died is not shown before its result is. A later look (a replay) has a
+folder of its own, so that one that fails leaves the earlier pictures as they were.
 """
 
 from __future__ import annotations
@@ -17,33 +18,33 @@ from shared.records import from_data, to_data
 PREFIX = "analysis/"
 
 
-def timeline_name(asset_id: str) -> str:
+def timeline_name(asset_id: str, look: str = "") -> str:
     """The object that holds the timeline, as JSON."""
-    return f"{PREFIX}{asset_id}/timeline.json"
+    return f"{_folder(asset_id, look)}timeline.json"
 
 
-def sheet_name(asset_id: str) -> str:
+def sheet_name(asset_id: str, look: str = "") -> str:
     """The object that holds the contact sheet, a JPEG."""
-    return f"{PREFIX}{asset_id}/contact-sheet.jpg"
+    return f"{_folder(asset_id, look)}contact-sheet.jpg"
 
 
-def store(media: Blobs, timeline: Timeline, sheet: bytes | None) -> None:
+def store(media: Blobs, timeline: Timeline, sheet: bytes | None, look: str = "") -> None:
     """Stores both, the sheet first, so that no timeline names a sheet that is not there. Raises `Retryable`."""
     if sheet is not None:
-        media.put(sheet_name(timeline.asset_id), sheet, content_type="image/jpeg")
+        media.put(sheet_name(timeline.asset_id, look), sheet, content_type="image/jpeg")
     text = json.dumps(to_data(timeline))
-    media.put(timeline_name(timeline.asset_id), text.encode(), content_type="application/json")
+    media.put(timeline_name(timeline.asset_id, look), text.encode(), content_type="application/json")
 
 
-def load(media: Blobs, asset_id: str) -> Timeline:
+def load(media: Blobs, asset_id: str, look: str = "") -> Timeline:
     """The timeline. Raises `NotFound`."""
-    return from_data(Timeline, json.loads(_read(media, timeline_name(asset_id), "This asset has no timeline.")))
+    return from_data(Timeline, json.loads(_read(media, timeline_name(asset_id, look), "This asset has no timeline.")))
 
 
-def load_sheet(media: Blobs, asset_id: str) -> bytes:
+def load_sheet(media: Blobs, asset_id: str, look: str = "") -> bytes:
     """The JPEG. Raises `NotFound`."""
     sentence = "This asset has no contact sheet: nothing was found in it, or none could be drawn."
-    return _read(media, sheet_name(asset_id), sentence)
+    return _read(media, sheet_name(asset_id, look), sentence)
 
 
 def discard(media: Blobs, asset_id: str) -> None:
@@ -51,6 +52,10 @@ def discard(media: Blobs, asset_id: str) -> None:
     for name in (timeline_name(asset_id), sheet_name(asset_id)):
         with suppress(NotFound):
             media.delete(name)
+
+
+def _folder(asset_id: str, look: str) -> str:
+    return f"{PREFIX}{asset_id}/{look}/" if look else f"{PREFIX}{asset_id}/"
 
 
 def _read(media: Blobs, name: str, sentence: str) -> bytes:

@@ -60,7 +60,9 @@ class TokenRequired:
         self._expected = None if token is None else token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the request on or answers 401."""
+        """Passes the request on, saying whether a token was checked, or answers 401."""
+        if scope["type"] == "http":
+            scope.setdefault("state", {})["token_checked"] = self._expected is not None
         if scope["type"] != "http" or self._expected is None or _is_open(scope):
             await self._app(scope, receive, send)
             return

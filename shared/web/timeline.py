@@ -9,6 +9,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from shared.domain.analysis import first_error
+from shared.domain.assets import Detection
 from shared.domain.detections import Segment
 from shared.domain.timeline import HZ, Timeline
 from shared.errors import NotReady
@@ -54,22 +55,22 @@ def router(documents: Callable[[], Documents], media: Callable[[], Blobs]) -> AP
 
     @routes.get("/analysis/{asset_id}/timeline")
     def get_timeline(asset_id: str) -> TimelineReply:
-        _require_detection(documents(), asset_id)
-        return _reply(timelines.load(media(), asset_id))
+        found = _detection(documents(), asset_id)
+        return _reply(timelines.load(media(), asset_id, found.look))
 
     @routes.get("/analysis/{asset_id}/contact-sheet", response_class=JpegResponse)
     def get_contact_sheet(asset_id: str) -> JpegResponse:
-        _require_detection(documents(), asset_id)
-        return JpegResponse(timelines.load_sheet(media(), asset_id))
+        found = _detection(documents(), asset_id)
+        return JpegResponse(timelines.load_sheet(media(), asset_id, found.look))
 
     return routes
 
 
-def _require_detection(documents: Documents, asset_id: str) -> None:
+def _detection(documents: Documents, asset_id: str) -> Detection:
     """Raises `NotFound` and `NotReady`. What a stage stored before its result was saved is not shown."""
     asset = assets.get(documents, asset_id)
     if asset.detection is not None:
-        return
+        return asset.detection
     failure = first_error(asset)
     if failure is not None:
         raise NotReady("analysis_failed", f"The analysis failed. {failure}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -16,7 +16,19 @@ from shared.domain.costs import Machine
 from shared.domain.incidents import IncidentPolicy
 from shared.domain.stages import Stage, StageRecord
 from shared.errors import MediaUnusable, Retryable
-from shared.handlers import context, correlate, detect, direct, ingest, leftovers, maintain, observe, scoring
+from shared.handlers import (
+    context,
+    correlate,
+    detect,
+    direct,
+    ingest,
+    labelling,
+    leftovers,
+    maintain,
+    observe,
+    replays,
+    scoring,
+)
 from shared.handlers.spending import Spending
 from shared.ids import TimeOrderedIds, new_uuid
 from shared.ports import (
@@ -36,17 +48,23 @@ from tests.fakes import ManualClock
 BUCKET = "media-bucket"
 LEASE = timedelta(seconds=1)
 GRACE = timedelta(seconds=2)
+SUBSCRIBERS = {
+    "media-finalised": ["ingest"],
+    "media-uploaded": ["detect"],
+    "media-detected": ["context", "correlate"],
+}
 CONTENTS = {"fight": 0.9, "scuffle": 0.6, "calm": 0.1}
 
 
 class WordDetector:
-    """A `Detector` for files that say what they show."""
+    """A `Detector` for files that say what they show; `probabilities` of each word are what it has learnt."""
 
     class_name = "violence"
-    version = "word-detector-1"
 
-    def __init__(self) -> None:
+    def __init__(self, version: str = "word-detector-1", probabilities: Mapping[str, float] = CONTENTS) -> None:
+        self.version = version
         self.calls = 0
+        self._probabilities = probabilities
 
     def detect(
         self, stream: BinaryIO, *, step: int = 1, report: Callable[[float], None] = lambda _: None
@@ -54,9 +72,9 @@ class WordDetector:
         """One window of two seconds with the word's probability."""
         self.calls += 1
         word = stream.read().decode()
-        if word not in CONTENTS:
+        if word not in self._probabilities:
             raise MediaUnusable("no_picture", "The file has no picture.")
-        return DetectionRun((ScoredWindow(0.0, 2.0, CONTENTS[word]),), 2.0, truncated=False)
+        return DetectionRun((ScoredWindow(0.0, 2.0, self._probabilities[word]),), 2.0, truncated=False)
 
 
 class WordProbe:
@@ -144,6 +162,14 @@ class Pipeline:
         """What the sweeper needs."""
         return maintain.Deps(self.documents, self.media, self.bus, self.clock, BUCKET, GRACE, cleaners)
 
+    def replay_deps(self) -> replays.Deps:
+        """What an order to replay a stage needs."""
+        return replays.Deps(self.documents, self.media, self.bus, self.clock, BUCKET)
+
+    def labelling_deps(self) -> labelling.Deps:
+        """What feedback needs."""
+        return labelling.Deps(self.documents, self.clock)
+
     def handlers(self) -> dict[str, Callable[[Delivery], None]]:
         """What handles each stage's deliveries."""
         runner = StageRunner(self.documents, self.bus, self.clock, LEASE, self.machine)
@@ -183,6 +209,14 @@ def run_through(pipeline: Pipeline, bus: ListBus, notification: Delivery) -> Non
     for topic, stage in (("media-uploaded", "detect"), ("media-detected", "context"), ("media-detected", "correlate")):
         for message in bus.of_topic(topic):
             handlers[stage](delivery_of(message))
+
+
+def deliver(pipeline: Pipeline, messages: Sequence[OutgoingMessage]) -> None:
+    """Hands messages to every stage that is subscribed to their topics."""
+    handlers = pipeline.handlers()
+    for number, message in enumerate(messages):
+        for stage in SUBSCRIBERS.get(message.topic, ()):
+            handlers[stage](delivery_of(message, f"m{number}"))
 
 
 def ledger(asset: Asset, stage: Stage) -> StageRecord:

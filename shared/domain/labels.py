@@ -1,0 +1,85 @@
+"""What a person says of a verdict becomes a label to train on, kept with what was known at that time (S)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from shared.domain.assets import Detection
+from shared.domain.detections import Segment
+from shared.errors import Malformed
+
+MAX_COMMENT_CHARACTERS = 2000
+
+
+class Accuracy(StrEnum):
+    """What the person thinks of the verdict."""
+
+    ACCURATE = "accurate"
+    FALSE_POSITIVE = "false_positive"
+    FALSE_NEGATIVE = "false_negative"
+
+
+class Label(StrEnum):
+    """What a video shows, as training wants to know it."""
+
+    VIOLENCE = "violence"
+    CALM = "calm"
+
+
+@dataclass(frozen=True)
+class FeedbackLabel:
+    """One person's word on one verdict, with all that training will need of the verdict it speaks of.
+
+    `object_name` and `generation` name the file; `segments`, `peak_probability`, `sensitivity` and `model` are what the
+    detector said when the person saw it, which a later replay does not change.
+    """
+
+    id: str
+    asset_id: str
+    object_name: str
+    generation: int | None
+    label: Label
+    accuracy: Accuracy
+    rating: int
+    comments: str
+    segments: tuple[Segment, ...]
+    peak_probability: float
+    sensitivity: float
+    model: str
+    created_by: str
+    created_at: datetime
+
+
+_LABELS: Mapping[tuple[bool, Accuracy], Label] = {
+    (True, Accuracy.ACCURATE): Label.VIOLENCE,
+    (False, Accuracy.ACCURATE): Label.CALM,
+    (True, Accuracy.FALSE_POSITIVE): Label.CALM,
+    (False, Accuracy.FALSE_NEGATIVE): Label.VIOLENCE,
+}
+
+
+def label_of(detection: Detection, accuracy: Accuracy) -> Label:
+    """What the video shows, by the verdict at its sensitivity and what is said of it.
+
+    Raises `Malformed` for what contradicts itself: a false alarm where there was none, a miss where one was found.
+    """
+    found = bool(detection.segments)
+    label = _LABELS.get((found, accuracy))
+    if label is None:
+        seen = "something was detected" if found else "nothing was detected"
+        raise Malformed("contradiction", f"It can't be a {accuracy.replace('_', ' ')}: {seen} in this video.")
+    return label
+
+
+def check_comments(comments: str) -> None:
+    """Raises `Malformed` for comments that are too long, or hold what can't be shown. Line breaks and tabs can."""
+    if len(comments) > MAX_COMMENT_CHARACTERS:
+        raise Malformed("comments_too_long", f"comments must be at most {MAX_COMMENT_CHARACTERS} characters.")
+    if not comments.translate(_BREAKS).isprintable():
+        raise Malformed("comments_unprintable", "comments must be printable text.")
+
+
+_BREAKS = str.maketrans(dict.fromkeys("\r\n\t", " "))

@@ -1,0 +1,51 @@
+"""POST /feedback: a person says whether a verdict was right (V)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from shared.domain.labels import Accuracy
+from shared.handlers import labelling
+from shared.web.clients import Actor, IdempotencyKey
+
+
+class FeedbackBody(BaseModel):
+    """What a person thinks of an analysis. `comments` may have line breaks."""
+
+    analysisId: str
+    rating: int = Field(ge=1, le=5, strict=True)
+    accuracy: Accuracy
+    comments: str = ""
+
+
+class FeedbackReply(BaseModel):
+    """The label that was stored, and the model whose verdict it speaks of."""
+
+    feedback_id: str
+    analysisId: str
+    label: str
+    model: str
+    created_at: datetime
+
+
+def router(deps: Callable[[], labelling.Deps]) -> APIRouter:
+    """The route over these collaborators, made at the first request."""
+    routes = APIRouter(tags=["feedback"])
+
+    @routes.post("/feedback", status_code=201)
+    def give_feedback(body: FeedbackBody, given_by: Actor, key: IdempotencyKey) -> FeedbackReply:
+        said = labelling.Feedback(body.analysisId, body.rating, body.accuracy, body.comments, given_by, key)
+        label = labelling.give(said, deps())
+        return FeedbackReply(
+            feedback_id=label.id,
+            analysisId=label.asset_id,
+            label=label.label,
+            model=label.model,
+            created_at=label.created_at,
+        )
+
+    return routes
