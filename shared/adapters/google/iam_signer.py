@@ -31,7 +31,7 @@ REQUEST_TIMEOUT_SECONDS = 5.0
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 
 
-class IamSigner(credentials.Signing):  # type: ignore[misc] # the library carries no types
+class IamSigner(credentials.Signing):
     """Implements `google.auth.credentials.Signing` as `account`. Thread-safe.
 
     `own`: the credentials of this process, which need `iam.serviceAccounts.signBlob` on `account`. `endpoint`: the
