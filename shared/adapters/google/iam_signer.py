@@ -17,7 +17,6 @@ import time
 from typing import Any
 
 from google.auth import credentials, exceptions
-from google.auth.transport.requests import Request
 
 from shared.errors import Retryable, SettingsError
 
@@ -43,6 +42,8 @@ class IamSigner(credentials.Signing):
         self._account = account
         self._url = f"{endpoint}/v1/projects/-/serviceAccounts/{account}:signBlob"
         self._lock = threading.Lock()
+        from google.auth.transport.requests import Request  # slow to load, and only one who signs needs it
+
         make_request: Any = Request
         self._request = make_request()
 
