@@ -50,12 +50,9 @@ class UploadMemory:
 
     def recall(self, identity: Identity) -> Sending | None:
         """The upload that was begun, if any."""
-        path = self._path(identity)
+        self._forget_old()
         try:
-            if time.time() - path.stat().st_mtime > LIFE_SECONDS:
-                self.forget(identity)
-                return None
-            return Sending(**json.loads(path.read_bytes()))
+            return Sending(**json.loads(self._path(identity).read_bytes()))
         except (OSError, ValueError, TypeError):
             return None
 
@@ -74,6 +71,13 @@ class UploadMemory:
         """Removes it; absent is fine."""
         with suppress(OSError):
             self._path(identity).unlink(missing_ok=True)
+
+    def _forget_old(self) -> None:
+        """Also of files that were never sent again."""
+        for path in self._folder.glob("*"):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > LIFE_SECONDS:
+                    path.unlink(missing_ok=True)
 
     def _path(self, identity: Identity) -> Path:
         return self._folder / f"{identity.key()}.json"

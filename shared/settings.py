@@ -88,7 +88,7 @@ def _origins(raw: str) -> tuple[str, ...]:
 
 
 def variable(name: str, parse: Callable[[str], Any] = _text, **default: Any) -> Any:
-    """A dataclass field read from the environment variable `name`; required unless it has a default or a factory of one."""
+    """A dataclass field read from the environment variable `name`; required unless it has a default (or a factory)."""
     return field(metadata={"variable": name, "parse": parse}, **default)
 
 

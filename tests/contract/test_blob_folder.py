@@ -167,6 +167,47 @@ def test_a_transaction_that_fails_leaves_no_content(tmp_path: Path, monkeypatch:
     folder.close()
 
 
+def test_killed_after_a_resumable_upload_was_finished(
+    tmp_path: Path, host: Host, signing_key: LocalSigningKey, clock: MovableClock
+) -> None:
+    """What had arrived still lies there, as another name of the object's own bytes: nothing may touch it."""
+    with embedded_home(tmp_path, host, signing_key, clock) as home:
+        session = start_session(home)
+        send_range(session, b"0123", 0, 10)
+    script = f"""
+        session = folder.sessions.get({session.partition("upload_id=")[2]!r})
+        with folder.sessions.appending(session) as part:
+            part.append(b'456789')
+            unlink = pathlib.Path.unlink
+            pathlib.Path.unlink = lambda path, **how: die() if path.parent.name == 'sessions' else unlink(path, **how)
+            folder.sessions.finish(session, part, {{}})
+    """
+    run_until_killed(tmp_path, script)
+    with embedded_home(tmp_path, host, signing_key, clock) as home:
+        assert len(list((tmp_path / "sessions").iterdir())) == 1
+        assert ask(session, 10).status_code == 200
+        assert send_range(session, b"xxxxxx", 4, 10).status_code == 200
+        with home.blobs.open("up/load") as reader:
+            assert reader.read() == b"0123456789"
+
+
+def test_a_session_goes_on_in_the_next_process(
+    tmp_path: Path, host: Host, signing_key: LocalSigningKey, clock: MovableClock
+) -> None:
+    with embedded_home(tmp_path, host, signing_key, clock) as home:
+        session = start_session(home, metadata={"source-id": "gate"})
+        send_range(session, b"0123", 0, "*")
+    run_until_killed(tmp_path, "die()")
+    with embedded_home(tmp_path, host, signing_key, clock) as home:
+        for total in ("*", 10):
+            answer = ask(session, total)
+            assert (answer.status_code, answer.headers["range"]) == (308, "bytes=0-3")
+        assert send_range(session, b"456789", 4, 10).status_code == 200
+        stored = home.blobs.stat("up/load")
+        assert stored is not None
+        assert (stored.size, stored.content_type, stored.metadata) == (10, "video/mp4", {"source-id": "gate"})
+
+
 def test_killed_while_receiving(tmp_path: Path) -> None:
     script = """
         class Source:

@@ -132,6 +132,12 @@ def signer_of(google: FakeGoogle) -> Any:
     return signing_credentials(SIGNER, iam_endpoint=google.origin)
 
 
+def move_clock(monkeypatch: pytest.MonkeyPatch, ahead: timedelta) -> None:
+    """What Google's library takes for the time."""
+    moment = SystemClock().now().replace(tzinfo=None) + ahead
+    monkeypatch.setattr(_helpers, "utcnow", lambda: moment)
+
+
 def check_signature(google: FakeGoogle, signer: Any, number: int) -> None:
     message = b"message %d" % number
     assert signer.sign_bytes(message) == google.key.credentials.sign_bytes(message)
@@ -178,8 +184,7 @@ def test_a_hundred_signatures_by_eight_threads_take_one_token(
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: check_signature(google, signer, number), range(100)))
     assert (google.tokens, google.signatures) == (1, 100)
-    later = _helpers.utcnow() + timedelta(hours=1)
-    monkeypatch.setattr(_helpers, "utcnow", lambda: later)
+    move_clock(monkeypatch, timedelta(hours=1))
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: check_signature(google, signer, number), range(100)))
     assert (google.tokens, google.signatures) == (2, 200)
@@ -228,8 +233,7 @@ def test_a_token_about_to_expire_is_used_while_there_is_no_other(
 ) -> None:
     signer = signer_of(google)
     check_signature(google, signer, 1)
-    soon = _helpers.utcnow() + timedelta(minutes=58)
-    monkeypatch.setattr(_helpers, "utcnow", lambda: soon)
+    move_clock(monkeypatch, timedelta(minutes=58))
     monkeypatch.setattr(time, "sleep", lambda _: None)
     google.metadata_is_down = True
     check_signature(google, signer, 2)

@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bench.detection.clips import repeat_clip
 from bench.large_clips import pad_clip
 from local import __main__ as command_line
 from local.client import SightlineClient
@@ -24,6 +26,7 @@ from local.emulators import end_group, free_port, wait_for_port
 from local.server import running_server
 from local.upload import Patience, Progress, Stopped, Uploader, UploadFailed
 from local.upload_memory import LIFE_SECONDS, Identity, Sending, UploadMemory
+from shared import lease
 from shared.settings import EmbeddedSettings
 from tests.e2e import scenario
 from tests.e2e.cutting_proxy import Way, proxy
@@ -137,10 +140,9 @@ def test_a_server_killed_in_the_middle_goes_on_after_its_restart(
     origin = f"http://127.0.0.1:{port}"
     with ThreadPoolExecutor(1) as pool, uploader_to(origin, memory, patience=PATIENT) as uploader:
         arrived: list[int] = []
-        upload = None
+        upload = pool.submit(uploader.send, large, Progress(arrived.append))  # it waits for the server
         for share in (0.2, 0.5, 0.8):
             with serving(tmp_path / "data", port, port) as process:
-                upload = upload or pool.submit(uploader.send, large, Progress(arrived.append))
                 wait_for(lambda: arrived and arrived[-1] >= share * large.stat().st_size)  # noqa: B023
                 os.kill(process.pid, signal.SIGKILL)
                 process.wait()
@@ -319,6 +321,30 @@ def test_a_file_that_shrinks_is_given_up(large: Path, memory: UploadMemory, tmp_
         uploader.send(large, Progress(sent=lambda arrived: os.truncate(large, MEGABYTE) if arrived else None))
 
 
+def test_a_long_clip_tells_how_far_its_detection_is(
+    fight: Path, memory: UploadMemory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "PROGRESS_SECONDS", 0.1)  # so that a clip of some minutes is long
+    long = tmp_path / "long.mp4"
+    repeat_clip(fight, long, 20)
+    with running_server(tmp_path / "data", port=free_port(), config=EmbeddedSettings()) as origin:
+        client = SightlineClient(origin)
+        with uploader_to(origin, memory) as uploader:
+            video_id = uploader.send(long)
+        seen: list[dict[str, Any]] = []
+        ended = client.wait_until_ended(video_id, timeout=scenario.TIMEOUT_SECONDS, on_status=seen.append)
+        client.close()
+    running = [each for each in seen if each["stages"]["detect"]["state"] == "running"]
+    shares = [each["stages"]["detect"]["progress"] for each in running]
+    assert shares == sorted(shares)
+    assert len(set(shares)) >= 4
+    assert 0 <= min(shares) < 40 < max(shares) < 100
+    overall = [each["progress"] for each in seen]
+    assert overall == sorted(overall)
+    assert all(0 < each["progress"] < 100 for each in running)
+    assert (ended["progress"], ended["stages"]["detect"]["progress"]) == (100, 100)
+
+
 class TestMemory:
     IDENTITY = Identity("/a", 1, 2, "http://x", None)
     SENDING = Sending("id", "http://x/session")
@@ -339,12 +365,12 @@ class TestMemory:
         path.write_bytes(content)
         assert memory.recall(self.IDENTITY) is None
 
-    def test_an_old_one_is_removed(self, memory: UploadMemory, tmp_path: Path) -> None:
+    def test_an_old_one_is_removed_whatever_is_asked_for(self, memory: UploadMemory, tmp_path: Path) -> None:
         memory.remember(self.IDENTITY, self.SENDING)
         (path,) = remembered(tmp_path)
         old = time.time() - LIFE_SECONDS - 1
         os.utime(path, (old, old))
-        assert memory.recall(self.IDENTITY) is None
+        assert memory.recall(Identity("/other", 1, 2, "http://x", None)) is None
         assert remembered(tmp_path) == []
 
     def test_a_folder_that_cannot_be_written_costs_only_the_continuation(self, tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ import time
 from typing import Any
 
 from google.auth import credentials, exceptions
-from google.auth.transport.requests import Request
 
 from shared.errors import Retryable, SettingsError
 
@@ -31,7 +30,7 @@ REQUEST_TIMEOUT_SECONDS = 5.0
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 
 
-class IamSigner(credentials.Signing):  # type: ignore[misc] # the library carries no types
+class IamSigner(credentials.Signing):
     """Implements `google.auth.credentials.Signing` as `account`. Thread-safe.
 
     `own`: the credentials of this process, which need `iam.serviceAccounts.signBlob` on `account`. `endpoint`: the
@@ -43,6 +42,8 @@ class IamSigner(credentials.Signing):  # type: ignore[misc] # the library carrie
         self._account = account
         self._url = f"{endpoint}/v1/projects/-/serviceAccounts/{account}:signBlob"
         self._lock = threading.Lock()
+        from google.auth.transport.requests import Request  # slow to load, and only one who signs needs it
+
         make_request: Any = Request
         self._request = make_request()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from shared.adapters.google.iam_signer import IamSigner
 from shared.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ def signing_credentials(signer_account: str | None, *, iam_endpoint: str = IAM_E
     """
     import google.auth
     from google.auth import credentials as auth_credentials
-
-    from shared.adapters.google.iam_signer import IamSigner
 
     default: Any = google.auth.default  # the library's function carries no types
     own, _project = default(scopes=[_SCOPE])
