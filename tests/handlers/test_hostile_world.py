@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from infra import topology
 from shared.adapters.embedded.blobs import FolderBlobs
 from shared.adapters.embedded.documents import SqliteDocuments
+from shared.delivery import receive_tick
 from shared.domain.incidents import Observation, SignalKind
 from shared.domain.stages import AssetState, WorkState, asset_state
 from shared.handlers import maintain, observe
@@ -54,7 +56,10 @@ def _play(seed: int, store: SqliteDocuments, media: FolderBlobs) -> None:
     calm = Pipeline(store, media, world, clock, WordDetector())
     hostile = Pipeline(HostileDocuments(store, world), media, world, clock, WordDetector())
     sweeper = replace(hostile.maintain_deps(), grace=LEASE)
-    world.handlers = {**hostile.handlers(), "maintain": lambda _: maintain.sweep(sweeper)}
+    world.handlers = {
+        **hostile.handlers(),
+        "maintain": partial(receive_tick, "maintain", partial(maintain.sweep, sweeper)),
+    }
     # The bucket holds the files of all seeds, so this world's sweeper must not look through it.
     components.report_maintenance(store, components.MaintenanceRun(clock.now(), housekept_at=clock.now() + MONTH))
     earlier = seed % 2
