@@ -1,8 +1,9 @@
-"""A hostile world, reproducible by its seed: duplicates, reordering, other workers cutting in, and sudden death.
+"""A hostile world, reproducible by its seed: losses, duplicates, reordering, other workers cutting in, sudden death.
 
 Everything runs in one thread. Whenever the code under test touches the store or the bus, the world may first let
 another worker handle a delivery from start to end (so every interleaving at the ports can happen), or let this worker
-die before or after the operation, as a killed process would: nothing is cleaned up, the delivery comes again.
+die before or after the operation, as a killed process would: nothing is cleaned up, the delivery comes again. A message
+that is lost never reaches one of its subscribers; only the sweeper can know.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class HostileWorld:
         lease_seconds: float,
         deaths: float = 0.04,
         intrusions: float = 0.10,
+        losses: float = 0.05,
     ) -> None:
         self.random = random.Random(seed)
         self.clock = clock
@@ -53,6 +55,8 @@ class HostileWorld:
         self._lease_seconds = lease_seconds
         self._deaths = deaths
         self._intrusions = intrusions
+        self._losses = losses
+        self.lost = 0
         self._pending: list[Pending] = []
         self._numbers = 0
         self._depth = 0
@@ -68,12 +72,15 @@ class HostileWorld:
             self._numbers += 1
             for subscriber in self._topics[message.topic]:
                 delivery = Delivery(f"m{self._numbers}", message.data, message.attributes)
-                self._pending += [Pending(subscriber, delivery)] * self.random.choice([1, 1, 1, 2, 3])
+                if not self._loses():
+                    self._pending += [Pending(subscriber, delivery)] * self.random.choice([1, 1, 1, 2, 3])
         self.touch()
         return f"m{self._numbers}"
 
     def inject(self, subscriber: str, delivery: Delivery) -> None:
-        """A delivery from outside, up to three times, one of them as another message."""
+        """A delivery from outside, up to three times, one of them as another message; or never."""
+        if self._loses():
+            return
         again = replace(delivery, message_id=f"{delivery.message_id}-again")
         self._pending += [Pending(subscriber, delivery)] * self.random.choice([1, 2])
         self._pending += [Pending(subscriber, again)] * self.random.choice([0, 1])
@@ -94,8 +101,18 @@ class HostileWorld:
         steps = 0
         while self._pending:
             steps += 1
-            self._calm = steps > 2000
+            self._calm = self._calm or steps > 2000
             self._deliver_one()
+
+    def calm_down(self) -> None:
+        """From now on nobody dies, nothing is lost, and nobody cuts in."""
+        self._calm = True
+
+    def _loses(self) -> bool:
+        if self._calm or self.random.random() >= self._losses:
+            return False
+        self.lost += 1
+        return True
 
     def _deliver_one(self) -> None:
         pending = self._pending.pop(self.random.randrange(len(self._pending)))

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 
 from local import __main__ as command_line
@@ -50,12 +51,24 @@ def test_an_upload_url_is_good_for_one_thing_once(client: SightlineClient, fight
     scenario.check_upload_urls(client, fight)
 
 
+SERVE = ("-m", "local")
+STUCK = (
+    "-c",
+    "import sys, time; from shared.detection.detector import WindowDetector; from local.__main__ import main\n"
+    "WindowDetector.detect = lambda *_, **__: time.sleep(600)\n"
+    "sys.exit(main(sys.argv[1:]))",
+)
+"""A server whose detector never comes to an end."""
+
+
 @contextmanager
-def serving(data: Path, port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def serving(
+    data: Path, port: int, log: Path, program: tuple[str, str] = SERVE, **variables: str
+) -> Iterator[subprocess.Popen[bytes]]:
     """`python -m local serve` in a process of its own."""
-    command = [sys.executable, "-m", "local", "serve", "--port", str(port), "--data", str(data)]
+    command = [sys.executable, *program, "serve", "--port", str(port), "--data", str(data)]
     with log.open("ab") as output:
-        environment = {**os.environ, "STAGE_LEASE_SECONDS": "2"}
+        environment = {**os.environ, "STAGE_LEASE_SECONDS": "2", **variables}
         process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
         )
@@ -87,6 +100,40 @@ def test_kill_minus_nine_in_the_middle_loses_no_upload(kills: int, fight: Path, 
         assert len(incidents) == 1
         assert client.incident(incidents[0]["incident_id"])["signal_count"] == len(accepted)
         client.close()
+
+
+def test_a_stage_whose_server_was_killed_five_times_ends_and_its_dead_letter_mends_it(
+    fight: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = free_port()
+    data, log = tmp_path / "data", tmp_path / "serve.log"
+    client = SightlineClient(f"http://127.0.0.1:{port}")
+    asset_id = ""
+    for attempt in range(1, 6):
+        with serving(data, port, log, STUCK) as process:
+            asset_id = asset_id or scenario.send(client, fight)
+            _wait_for_attempt(client, asset_id, attempt)
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+    with serving(data, port, log, SWEEP_SECONDS="1", SWEEP_GRACE_SECONDS="1"):
+        status = client.wait_until_ended(asset_id, timeout=scenario.TIMEOUT_SECONDS)
+        assert (status["state"], status["stages"]["detect"]["error_code"]) == ("failed", "worker_lost")
+        assert status["error"] == "The worker was lost 5 times while it was at this stage."
+        assert client.analysis(asset_id)["complete"] is True
+        assert httpx.get(f"http://127.0.0.1:{port}/health").json()["components"]["maintain"] == "ok"
+    command_line.main(["dead-letters", "--data", str(data)])
+    handle = capsys.readouterr().out.split()[0]
+    assert command_line.main(["dead-letters", "--data", str(data), "--replay", handle]) == 0
+    with serving(data, port, log):
+        _wait_until_done(client, asset_id)
+    client.close()
+
+
+def _wait_for_attempt(client: SightlineClient, asset_id: str, number: int) -> None:
+    deadline = time.monotonic() + scenario.TIMEOUT_SECONDS
+    while (found := client.analysis(asset_id)["stages"]["detect"])["attempts"] != number or found["state"] != "running":
+        assert time.monotonic() < deadline, found
+        time.sleep(0.02)
 
 
 def _wait_until_a_stage_runs(client: SightlineClient, asset_ids: list[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -152,3 +153,44 @@ class TestEventFunction:
 
 def _raise_os_error(_: object) -> None:
     raise OSError("disk")
+
+
+class TestScheduledFunction:
+    @pytest.fixture
+    def ticks(self) -> list[str]:
+        return []
+
+    @pytest.fixture
+    def scheduled(self, pipeline: Pipeline, ticks: list[str]) -> entry.ScheduledFunction:
+        return entry.ScheduledFunction("chore", lambda: ticks.append("tick"), pipeline.documents, pipeline.clock)
+
+    @pytest.mark.parametrize("data", ["", "e30=", base64.b64encode(b"anything").decode()])
+    def test_whatever_the_message_says_it_is_time(
+        self, data: str, scheduled: entry.ScheduledFunction, ticks: list[str]
+    ) -> None:
+        assert scheduled.answer({}, body({"message": {"messageId": "7", "data": data}})) == ("", 204)
+        assert ticks == ["tick"]
+
+    def test_a_failure_is_acknowledged_because_the_next_tick_comes_sooner(
+        self, scheduled: entry.ScheduledFunction
+    ) -> None:
+        failing = replace(scheduled, perform=lambda: _raise_os_error(None))
+        assert failing.answer({}, body({"message": {"messageId": "7"}})) == ("", 204)
+
+    def test_a_broken_envelope_is_recorded_once_and_acknowledged(
+        self, scheduled: entry.ScheduledFunction, pipeline: Pipeline, ticks: list[str]
+    ) -> None:
+        assert scheduled.answer({}, b"broken") == scheduled.answer({}, b"broken") == ("", 204)
+        rejected = pipeline.documents.query(Query(REJECTED)).documents
+        assert [(d.data["stage"], d.data["code"]) for d in rejected] == [("chore", "not_json")]
+        assert ticks == []
+
+    def test_a_broken_envelope_that_cannot_be_recorded_comes_again(
+        self, scheduled: entry.ScheduledFunction, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pipeline.documents, "commit", _unavailable)
+        assert scheduled.answer({}, b"broken") == ("", 503)
+
+
+def _unavailable(_: object) -> None:
+    raise Retryable("away")

@@ -15,6 +15,8 @@ from infra import lock, topology
 from local.gateway import function_for
 from shared import messages, settings
 from shared.domain.assets import DIRECT_PREFIX
+from shared.domain.stages import Stage
+from shared.domain.sweeping import LONGEST_SILENCE
 from shared.repositories import timelines
 
 DECLARED = topology.load()
@@ -60,6 +62,11 @@ def test_functions_publish_what_they_may_and_may_publish_what_they_do(function: 
         "signals": ["handlers.signals", "handlers.observe"],
         "uploads": ["handlers.uploads", "handlers.analyze"],
     }
+    if function == "maintain":  # what it finds in an outbox, or builds again, may be of any topic
+        granted = {role.resource for role in declared.roles if role.role == "roles/pubsub.publisher"}
+        assert granted == {f"topic/{topic}" for topic in declared.publishes}
+        assert set(declared.publishes) == set(DECLARED.topics) - {schedule.topic for schedule in DECLARED.schedules}
+        return
     modules = [importlib.import_module(f"shared.{name}") for name in publishing.get(function, [])]
     built = {
         node.func.id
@@ -77,7 +84,36 @@ def test_triggers_and_notifications_name_declared_topics() -> None:
     used = {function.trigger for function in DECLARED.functions.values() if function.trigger}
     used |= {topic for function in DECLARED.functions.values() for topic in function.publishes}
     used |= {rule.topic for bucket in DECLARED.buckets.values() for rule in bucket.notifications}
+    used |= {schedule.topic for schedule in DECLARED.schedules}
     assert used == set(DECLARED.topics)
+
+
+def test_every_stage_waits_for_the_topic_it_is_asked_for_again_on() -> None:
+    triggers = {Stage(name): f.trigger for name, f in DECLARED.event_functions().items() if name in list(Stage)}
+    assert triggers == messages.TRIGGERS
+
+
+def test_the_sweeper_is_missed_after_five_intervals() -> None:
+    (schedule,) = [schedule for schedule in DECLARED.schedules if schedule.topic == "maintenance-due"]
+    assert LONGEST_SILENCE.total_seconds() == 5 * schedule.every
+    assert DECLARED.functions["maintain"].trigger == schedule.topic
+
+
+@pytest.mark.parametrize(("every", "cron"), [(60, "*/1 * * * *"), (300, "*/5 * * * *"), (3600, "0 * * * *")])
+def test_a_schedule_is_said_as_cloud_scheduler_takes_it(every: int, cron: str) -> None:
+    assert topology.Schedule(topic="t", every=every).cron() == cron
+
+
+@pytest.mark.parametrize("every", [0, 30, 90, 420, 7200])
+def test_a_schedule_that_cron_cannot_say_is_refused(every: int) -> None:
+    with pytest.raises(ValidationError, match="every"):
+        topology.Schedule(topic="t", every=every)
+
+
+def test_event_functions_are_stages_or_scheduled() -> None:
+    scheduled = {schedule.topic for schedule in DECLARED.schedules}
+    stageless = {name for name, f in DECLARED.event_functions().items() if name not in list(Stage)}
+    assert stageless == {name for name, f in DECLARED.event_functions().items() if f.trigger in scheduled}
 
 
 def test_objects_are_written_only_where_their_arrival_is_not_announced() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from shared.domain.assets import Asset, Detection
 from shared.domain.detections import Segment
 from shared.domain.stages import Stage, StageRecord, StageState
 from shared.ids import new_uuid
-from shared.repositories import assets
+from shared.repositories import assets, components
 from shared.settings import EmbeddedSettings
 from tests.fakes import NOON
 
@@ -311,6 +312,17 @@ class TestService:
         assert body["components"]["store"] == "ok"
         assert body["components"]["gemini"] == "off"
         assert {"timestamp", "service", "version", "ws_clients"} <= set(body)
+
+    def test_the_sweeper_is_off_before_its_first_run_and_missed_after_five_minutes(
+        self, client: TestClient, home: Home
+    ) -> None:
+        assert client.get("/health").json()["components"]["maintain"] == "off"
+        now = datetime.now(UTC)
+        components.report_maintenance(home.documents, components.MaintenanceRun(now - timedelta(minutes=4)))
+        assert client.get("/health").json()["components"]["maintain"] == "ok"
+        components.report_maintenance(home.documents, components.MaintenanceRun(now - timedelta(minutes=6)))
+        reply = client.get("/health")
+        assert (reply.status_code, reply.json()["components"]["maintain"]) == (503, "degraded")
 
     def test_a_broken_component_is_said_with_503(self, client: TestClient, home: Home) -> None:
         home.media.stat = _broken  # type: ignore[method-assign, assignment]
