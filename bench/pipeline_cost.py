@@ -204,7 +204,8 @@ def _show_stages(
         rows,
         [
             f"Seconds: medians of {count} videos a depth on this machine's {os.cpu_count()} cores, taken for the "
-            f"function's, with the embedded store; {origin}. For context, {WAITING_SECONDS:g} s of waiting for Gemini are assumed.",
+            f"function's, with the embedded store; {origin}. For context, {WAITING_SECONDS:g} s of waiting for Gemini "
+            "are assumed.",
         ],
     )
 

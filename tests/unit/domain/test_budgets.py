@@ -96,8 +96,8 @@ def test_the_steps_are_in_order() -> None:
     assert [depth for _, depth in CAPS] == list(reversed(DEPTHS))
 
 
-MONEY = st.floats(0, 10, allow_nan=False)
-OFFERS = st.dictionaries(st.sampled_from(DEPTHS), st.floats(0.0001, 3)).map(Offer)
+MONEY = st.floats(0, 10, allow_nan=False) | st.integers(0, 100).map(lambda tenths: tenths / 10)
+OFFERS = st.dictionaries(st.sampled_from(DEPTHS), st.floats(0.0001, 3) | st.sampled_from([0.01, 0.1, 0.2])).map(Offer)
 
 
 @given(OFFERS, MONEY, MONEY)
