@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import os
+from datetime import UTC, datetime
 
 from bench.detection.clips import Clips
 from bench.detection.work import interleaved, measured
 from bench.tables import show
 from infra import topology
-
-# Cloud Run's list prices, request-based billing, tier 1, without the free tier. The vCPU's was read on a stored copy of
-# https://cloud.google.com/run/pricing; memory's and the request's on pages that quote it. As of 2026-11.
-DOLLARS_A_VCPU_SECOND = 0.000024
-DOLLARS_A_GIB_SECOND = 0.0000025
-DOLLARS_A_REQUEST = 0.40 / 1_000_000
-BILLED_SECONDS = 0.1
-"""Instance time is rounded up to this."""
+from shared.domain.costs import Machine, compute_cost
 
 VIDEO_INTELLIGENCE_DOLLARS = 700.0
 """For 1,000 two-minute videos: explicit content, labels, shots and text (SPEC §5)."""
@@ -32,7 +25,7 @@ def show_table(clips: Clips, runs: int) -> int:
     function = topology.load().functions["detect"]
     path = clips.video(_SIZE, "x264 defaults", _VIDEO_SECONDS)
     seconds = interleaved(runs, {"detect": lambda: measured("detect", path)})["detect"]["seconds"]
-    dollars = _VIDEOS * request_dollars(seconds, function.cpu, function.memory / 1024)
+    dollars = _VIDEOS * compute_cost(seconds, Machine(function.cpu, function.memory), datetime.now(UTC))
     share = dollars / VIDEO_INTELLIGENCE_DOLLARS
     show(
         f"{_VIDEOS:,} two-minute videos of {_SIZE} by list price",
@@ -50,14 +43,8 @@ def show_table(clips: Clips, runs: int) -> int:
         [
             f"Seconds: median of {runs} runs on this machine's {os.cpu_count()} cores, taken for the function's; "
             f"{clips.origin}.",
-            "List prices of Cloud Run as of 2026-11 (request-based, tier 1; some read at second hand), of the "
-            "detecting function alone; the start of instances is not in it.",
+            "List prices of Cloud Run (shared/domain/prices.py: request-based, tier 1; some read at second hand), of "
+            "the detecting function alone; the start of instances is not in it.",
         ],
     )
     return int(share > REACH)
-
-
-def request_dollars(seconds: float, cpu: float, gib: float) -> float:
-    """The price of one request that takes so long alone on an instance."""
-    billed = math.ceil(round(seconds / BILLED_SECONDS, 6)) * BILLED_SECONDS
-    return billed * (cpu * DOLLARS_A_VCPU_SECOND + gib * DOLLARS_A_GIB_SECOND) + DOLLARS_A_REQUEST

@@ -122,17 +122,6 @@ def _counted(said: int | None, expected: int) -> int:
     return expected if said is None else max(said, 0)
 
 
-NOT_BILLED = frozenset(
-    {
-        "no_permission",
-        "not_permitted",
-        "quota",
-        "quota_exceeded",
-        "rate_limited",
-        "too_large_for_model",
-        "unavailable",
-        "unknown_model",
-    }
-)
+NOT_BILLED = frozenset({"not_permitted", "quota_exceeded", "refused", "too_large_for_model", "unavailable"})
 """Codes of `AnalyserFailed` with which the service refused before it looked. Every other failure (blocked, empty, too
 slow, ...) may be on the bill, and is estimated as a whole question."""

@@ -102,7 +102,7 @@ def test_a_receipt_that_can_not_be_written_costs_no_answer(documents: SqliteDocu
     held = gemini.reserve(0.5, "asset")
     assert held is not None
     commit = documents.commit
-    documents.commit = _away  # type: ignore[method-assign]
+    documents.commit = _away  # type: ignore[assignment, method-assign]
     gemini.settle(held, 0.1)
     documents.commit = commit  # type: ignore[method-assign]
     assert spent(documents) == 500_000, "the reservation stays counted: the safe side"

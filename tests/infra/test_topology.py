@@ -17,6 +17,7 @@ from shared import messages, settings
 from shared.domain.assets import DIRECT_PREFIX
 from shared.domain.stages import Stage
 from shared.domain.sweeping import LONGEST_SILENCE
+from shared.domain.costs import Machine
 from shared.repositories import timelines
 
 DECLARED = topology.load()
@@ -78,6 +79,16 @@ def test_functions_publish_what_they_may_and_may_publish_what_they_do(function: 
     assert topics == set(declared.publishes)
     granted = {role.resource for role in declared.roles if role.role == "roles/pubsub.publisher"}
     assert granted == {f"topic/{topic}" for topic in declared.publishes}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_that_estimates_its_cost_is_told_its_size(function: str) -> None:
+    declared = DECLARED.functions[function]
+    own = {**declared.own_environment(), "GOOGLE_CLOUD_PROJECT": "p", "SIGHTLINE_API_TOKEN": "t", "MEDIA_BUCKET": "b"}
+    loaded = settings.load(getattr(settings, declared.settings), own)
+    if isinstance(loaded, settings.MachineSettings):
+        assert loaded.machine() == Machine(declared.cpu, declared.memory)
+    assert isinstance(loaded, settings.MachineSettings) is ("config.machine()" in main_of(function))
 
 
 def test_triggers_and_notifications_name_declared_topics() -> None:

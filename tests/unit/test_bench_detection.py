@@ -8,15 +8,7 @@ import av
 import pytest
 
 from bench.detection.clips import Clips
-from bench.detection.cost import request_dollars
 from bench.detection.work import Figures, interleaved
-
-
-def test_a_request_is_billed_by_the_tenth_of_a_second() -> None:
-    """2 vCPU and 1 GiB for 10 s: 10 * (2 * $0.000024 + $0.0000025), and $0.0000004 for the request."""
-    assert request_dollars(10.0, cpu=2, gib=1) == pytest.approx(0.0005054)
-    assert request_dollars(9.91, cpu=2, gib=1) == pytest.approx(0.0005054)
-    assert request_dollars(9.9, cpu=2, gib=1) < 0.000505
 
 
 def test_subjects_take_turns_and_medians_are_taken() -> None:

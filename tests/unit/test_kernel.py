@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import ids, logs, settings
+from shared.domain.costs import Machine
 from shared.domain.detections import Segment
 from shared.errors import Malformed, SettingsError
 from shared.messages import IncidentOpened, MediaDetected, MediaUploaded, decode, decode_finalised, encode
@@ -55,6 +56,22 @@ class TestSettings:
         assert loaded.policy().window == timedelta(seconds=300)
         assert loaded.policy().quiet is None
         assert loaded.api_token is None
+
+    @pytest.mark.parametrize("budget", ["-1", "nan", "inf", "ten", "1,5"])
+    def test_a_budget_is_an_amount(self, budget: str) -> None:
+        with pytest.raises(SettingsError, match="BUDGET_USD_GEMINI"):
+            settings.load(settings.EmbeddedSettings, {"BUDGET_USD_GEMINI": budget})
+
+    @pytest.mark.parametrize(("raw", "budget"), [("", None), ("0", 0.0), ("2.50", 2.5)])
+    def test_without_a_budget_there_is_no_limit_and_zero_is_one(self, raw: str, budget: float | None) -> None:
+        assert settings.load(settings.EmbeddedSettings, {"BUDGET_USD_GEMINI": raw}).gemini_budget == budget
+
+    def test_a_function_knows_what_its_instances_are_given(self) -> None:
+        environment = {"GOOGLE_CLOUD_PROJECT": "p", "FUNCTION_CPU": "0.5", "FUNCTION_MEMORY_MIB": "512"}
+        assert settings.load(settings.CorrelateSettings, environment).machine() == Machine(0.5, 512)
+        assert settings.load(settings.CorrelateSettings, {"GOOGLE_CLOUD_PROJECT": "p"}).machine() is None
+        with pytest.raises(SettingsError, match="FUNCTION_CPU"):
+            settings.load(settings.CorrelateSettings, {**environment, "FUNCTION_CPU": "0"})
 
     def test_values_are_parsed(self) -> None:
         environment = {

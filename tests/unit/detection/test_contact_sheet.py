@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from shared.detection.contact_sheet import CAPTION_HEIGHT, MARGIN, TILE_HEIGHT, TILE_WIDTH, TileSheets, clock_time
+from shared.domain.costs import STILLS_PIXELS
+from shared.domain.timeline import STILLS
 from shared.errors import MediaUnusable
 from shared.ports import Moment
 from tests.unit.detection.videos import Picture, encode, snow, turned
@@ -148,3 +150,8 @@ def test_what_the_stream_raises_comes_through() -> None:
 )
 def test_times_are_written_with_tenths(seconds: float, text: str) -> None:
     assert clock_time(seconds) == text
+
+
+def test_a_sheet_that_stands_for_a_video_has_the_size_its_price_is_estimated_by() -> None:
+    data = encode(seconds=2, size=(64, 36), paint=clock)
+    assert drawn(data, *(number / 10 for number in range(STILLS))).size == STILLS_PIXELS

@@ -96,18 +96,20 @@ def test_the_steps_are_in_order() -> None:
     assert [depth for _, depth in CAPS] == list(reversed(DEPTHS))
 
 
-MONEY = st.floats(0, 10, allow_nan=False)
-OFFERS = st.dictionaries(st.sampled_from(DEPTHS), st.floats(0.0001, 3)).map(Offer)
+MONEY = st.floats(0, 10) | st.integers(0, 120).map(lambda cents: cents / 100)
+BUDGETS = st.just(1.0) | MONEY
+USD = st.floats(0.0001, 3) | st.integers(1, 15).map(lambda cents: cents / 100)
+OFFERS = st.dictionaries(st.sampled_from(DEPTHS), USD).map(Offer)
 
 
-@given(OFFERS, MONEY, MONEY)
+@given(OFFERS, MONEY, BUDGETS)
 def test_what_is_chosen_fits_into_what_is_left(offered: Offer, spent: float, budget: float) -> None:
     chosen = choose_depth(offered, spent, budget).depth
     if chosen is not None:
         assert spent + offered.costs[chosen] <= budget
 
 
-@given(OFFERS, MONEY, MONEY, MONEY)
+@given(OFFERS, MONEY, MONEY, BUDGETS)
 def test_more_spent_never_gives_a_closer_or_a_dearer_look(
     offered: Offer, spent: float, more: float, budget: float
 ) -> None:
@@ -118,7 +120,7 @@ def test_more_spent_never_gives_a_closer_or_a_dearer_look(
         assert offered.costs[after] <= offered.costs[before]
 
 
-@given(OFFERS, MONEY, MONEY)
+@given(OFFERS, MONEY, BUDGETS)
 def test_it_refuses_only_when_nothing_fits(offered: Offer, spent: float, budget: float) -> None:
     if choose_depth(offered, spent, budget).depth is None:
         assert all(spent + usd > budget for usd in offered.costs.values())
