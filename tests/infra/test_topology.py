@@ -15,9 +15,9 @@ from infra import lock, topology
 from local.gateway import function_for
 from shared import messages, settings
 from shared.domain.assets import DIRECT_PREFIX
+from shared.domain.costs import Machine
 from shared.domain.stages import Stage
 from shared.domain.sweeping import LONGEST_SILENCE
-from shared.domain.costs import Machine
 from shared.repositories import timelines
 
 DECLARED = topology.load()
