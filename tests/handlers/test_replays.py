@@ -440,8 +440,8 @@ def test_of_two_orders_at_the_same_moment_one_is_accepted(pipeline: Pipeline, bu
 def test_orders_that_are_always_too_late_give_way(pipeline: Pipeline, bus: ListBus) -> None:
     asset_id = analysed(pipeline, bus, "fight")
 
-    def always_late(_: Sequence[Write]) -> None:
-        raise VersionConflict("somebody was let in and ended, each time we looked")
+    def always_late(writes: Sequence[Write]) -> None:
+        raise VersionConflict(f"somebody was let in and ended before these {len(writes)} writes, each time")
 
     pipeline.documents.commit = always_late  # type: ignore[method-assign]
     with pytest.raises(Retryable, match="contended"):
