@@ -73,6 +73,26 @@ class SightlineClient:
             sent = self._http.post("/analysis", files={"video": (path.name, file)}, data=fields, timeout=300.0)
         return self._json(sent)
 
+    def replay(self, asset_id: str, stage: str, *, actor: str, wait: float = 25) -> dict[str, Any]:
+        """Lets one stage run again on what is stored, and waits up to `wait` seconds (25 at most) for its end."""
+        path, params, headers = f"/analysis/{asset_id}/replay", {"wait": wait}, {"X-Actor": actor}
+        return self._json(self._http.post(path, json={"stage": stage}, params=params, headers=headers))
+
+    def replays(self, asset_id: str) -> list[dict[str, Any]]:
+        """What was replayed of an upload, the latest first."""
+        listed: list[dict[str, Any]] = self._json(self._http.get(f"/analysis/{asset_id}/replays"))["replays"]
+        return listed
+
+    def give_feedback(self, asset_id: str, **fields: Any) -> dict[str, Any]:
+        """Says whether a verdict was right; `fields` are those of POST /feedback."""
+        return self._json(self._http.post("/feedback", json={"analysisId": asset_id, **fields}))
+
+    def feedback(self, asset_id: str) -> list[dict[str, Any]]:
+        """What people said of an analysis, the latest first."""
+        listed = self._json(self._http.get("/feedback", params={"analysisId": asset_id}))
+        found: list[dict[str, Any]] = listed["feedback"]
+        return found
+
     def timeline(self, asset_id: str) -> dict[str, Any]:
         """The probabilities over time."""
         return self._json(self._http.get(f"/analysis/{asset_id}/timeline"))

@@ -134,10 +134,19 @@ def is_announced(stage: Stage, before: StageRecord) -> bool:
 
 
 def differences(old: Verdict, new: Verdict) -> list[str]:
-    """The names of what differs, in the order of AnalysisData."""
-    names = [name for name in old.analysis if old.analysis[name] != new.analysis[name]]  # type: ignore[literal-required]
-    others = ("attention", "incident_ids", "model", "peak_probability")
-    return names + [name for name in others if getattr(old, name) != getattr(new, name)]
+    """The names of what differs, as a reply has them: AnalysisData first, in its order."""
+    one, other = _named(old), _named(new)
+    return [name for name in one if one[name] != other[name]]
+
+
+def _named(verdict: Verdict) -> dict[str, object]:
+    return {
+        **verdict.analysis,
+        "attention": verdict.attention,
+        "incident_ids": verdict.incident_ids,
+        "model": verdict.model,
+        "peakProbability": verdict.peak_probability,
+    }
 
 
 def is_changed(old: Verdict, new: Verdict) -> bool:

@@ -78,6 +78,27 @@ def check_direct_analysis(client: SightlineClient, fight: Path, folder: Path) ->
     assert refused.value.response.json() == {"detail": "The file is text, not a video."}
 
 
+def check_replay_and_feedback(client: SightlineClient, fight: Path) -> str:
+    """The same model gives the same verdict, a replay opens no second incident, a person's word is kept; the asset."""
+    asset_id = send(client, fight, source_id="replayed")
+    client.wait_until_ended(asset_id, timeout=TIMEOUT_SECONDS)
+    before = client.analysis(asset_id)
+    for stage in ("ingest", "detect", "correlate"):
+        replay = client.replay(asset_id, stage, actor="Ada")
+        assert (replay["state"], replay["changed"], replay["differences"]) == ("done", False, []), replay
+        assert replay["old"]["analysis"] == replay["new"]["analysis"]
+    after = client.analysis(asset_id)
+    assert (after["state"], after["complete"]) == ("done", True)
+    assert after["incidents"] == before["incidents"]
+    assert client.incident(after["incidents"][0]["incident_id"])["signal_count"] == 1
+    assert [replay["stage"] for replay in client.replays(asset_id)] == ["correlate", "detect", "ingest"]
+    check_timeline(client, asset_id)
+    given = client.give_feedback(asset_id, rating=5, accuracy="accurate")
+    assert (given["label"], given["model"]) == ("violence", before["stages"]["detect"]["version"])
+    assert [label["feedback_id"] for label in client.feedback(asset_id)] == [given["feedback_id"]]
+    return asset_id
+
+
 def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
     """Files that are no usable video, each with the code its asset must fail with."""
     plain = videos.encode()

@@ -51,6 +51,10 @@ def test_a_file_may_be_analysed_at_once(client: SightlineClient, fight: Path, tm
     scenario.check_direct_analysis(client, fight, tmp_path)
 
 
+def test_a_stage_is_replayed_and_a_verdict_judged(client: SightlineClient, fight: Path) -> None:
+    scenario.check_replay_and_feedback(client, fight)
+
+
 def test_an_upload_url_is_good_for_one_thing_once(client: SightlineClient, fight: Path) -> None:
     scenario.check_upload_urls(client, fight)
 

@@ -13,7 +13,7 @@ import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
@@ -30,11 +30,12 @@ from shared.adapters.embedded.blob_keys import FILE_NAME, SIGNER, local_signing_
 from shared.adapters.google.documents import FirestoreDocuments
 from shared.adapters.system_clock import SystemClock
 from shared.delivery import REJECTED
-from shared.domain.assets import Asset, object_name_of
+from shared.domain.assets import Asset, Detection, object_name_of
 from shared.domain.detections import Segment
+from shared.domain.stages import Stage, StageRecord, StageState
 from shared.ids import new_uuid
 from shared.messages import MediaDetected, encode
-from shared.ports import Document, Filter, Query
+from shared.ports import Document, Filter, MediaFacts, Query
 from shared.repositories import assets, incidents
 
 pytestmark = pytest.mark.xdist_group("functions-framework")
@@ -273,6 +274,29 @@ def test_analysis_refuses_what_is_no_form_and_what_is_too_large(clients: Mapping
         large = clients["analysis"].post(path, content=bytes(33 << 20))
         assert large.status_code == 413
         assert "POST /video/upload-url" in large.json()["detail"]
+
+
+def test_analysis_takes_an_order_to_replay_and_a_word_on_a_verdict_and_query_shows_both(
+    clients: Mapping[str, httpx.Client], cloud: Cloud
+) -> None:
+    now = SystemClock().now()
+    found = Detection((Segment(0.0, 2.0, 0.9, "violence"),), 0.9, 2.0, truncated=False, model="a-model")
+    facts = MediaFacts("mp4", "h264", 2.0, 640, 360, 25.0, "0" * 64, "0" * 16, 10, truncated=False)
+    asset_id = new_uuid()
+    asset = Asset(asset_id, object_name_of(asset_id), now, "hall", generation=1, facts=facts, detection=found)
+    done = dict.fromkeys(Stage, StageRecord(StageState.DONE, 1, now, now))
+    cloud.documents.commit([assets.finished_creation(replace(asset, stages=done))])
+    path = f"/analysis/{asset_id}/replay?wait=0"
+    accepted = [clients["analysis"].post(path, json={"stage": stage}).status_code for stage in ("correlate", "detect")]
+    assert accepted == [202, 409]
+    (replay,) = clients["query"].get(f"/analysis/{asset_id}/replays").json()["replays"]
+    assert (replay["stage"], replay["state"], replay["requested_by"]) == ("correlate", "pending", "token holder")
+    assert cloud.documents.count(Query("work", (Filter("published", "==", False),))) == 0
+    word = {"analysisId": asset_id, "rating": 1, "accuracy": "false_positive"}
+    given = clients["analysis"].post("/feedback", json=word)
+    assert (given.status_code, given.json()["label"]) == (201, "calm")
+    (listed,) = clients["query"].get("/feedback", params={"analysisId": asset_id}).json()["feedback"]
+    assert listed["feedback_id"] == given.json()["feedback_id"]
 
 
 def test_query_shows_no_timeline_of_what_was_not_looked_at(clients: Mapping[str, httpx.Client], cloud: Cloud) -> None:

@@ -319,7 +319,10 @@ def test_a_replayed_correlation_without_an_incident_decides_anew(pipeline: Pipel
     assert len(bus.of_topic("incident-opened")) == 1
 
 
-def test_two_replayed_correlations_at_once_make_one_signal(pipeline: Pipeline, bus: ListBus) -> None:
+@pytest.mark.parametrize("incident_is_open", [False, True])
+def test_two_replayed_correlations_at_once_make_one_signal(
+    pipeline: Pipeline, bus: ListBus, incident_is_open: bool
+) -> None:
     """The second is let in because the first gave no sign of life for so long; then both come to it together."""
     asset_id = analysed(pipeline, bus, "scuffle")
     pipeline.detector = WordDetector("word-detector-2", SHARPER)
@@ -328,6 +331,9 @@ def test_two_replayed_correlations_at_once_make_one_signal(pipeline: Pipeline, b
     pipeline.clock.advance(ABANDONED_AFTER.total_seconds())
     ordered(pipeline, asset_id, "correlate")
     first, second = (delivery_of(message) for message in bus.of_topic("media-detected"))
+    bus.messages.clear()
+    if incident_is_open:
+        analysed(pipeline, bus, "fight")
     commit = pipeline.documents.commit
     raced: list[bool] = []
 
@@ -340,7 +346,9 @@ def test_two_replayed_correlations_at_once_make_one_signal(pipeline: Pipeline, b
     pipeline.documents.commit = race_once  # type: ignore[method-assign]
     pipeline.handlers()["correlate"](first)
     assert raced
-    assert pipeline.documents.count(Query("signals")) == 1
+    (incident_id,) = pipeline.asset(asset_id).incident_ids
+    signals = incidents.signals_of(pipeline.documents, incident_id, limit=10)
+    assert [signal.observation.asset_id for signal in signals].count(asset_id) == 1
     found, _ = stored.newest(pipeline.documents, asset_id, limit=2)
     assert [replay.record.state for replay in found] == [StageState.DONE] * 2
 
@@ -440,8 +448,8 @@ def test_of_two_orders_at_the_same_moment_one_is_accepted(pipeline: Pipeline, bu
 def test_orders_that_are_always_too_late_give_way(pipeline: Pipeline, bus: ListBus) -> None:
     asset_id = analysed(pipeline, bus, "fight")
 
-    def always_late(_: Sequence[Write]) -> None:
-        raise VersionConflict("somebody was let in and ended, each time we looked")
+    def always_late(writes: Sequence[Write]) -> None:
+        raise VersionConflict(f"somebody was let in and ended before these {len(writes)} writes, each time")
 
     pipeline.documents.commit = always_late  # type: ignore[method-assign]
     with pytest.raises(Retryable, match="contended"):

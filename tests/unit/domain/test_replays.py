@@ -138,9 +138,9 @@ def detected(probability: float, model: str = "m-1", incidents: tuple[str, ...] 
     [
         (detected(0.9), detected(0.9), False, set()),
         (detected(0.9), detected(0.9, "m-2"), False, {"model"}),
-        (detected(0.9), detected(0.85, "m-2"), False, {"model", "peak_probability", "confidence", "detections"}),
-        (detected(0.9), detected(0.7), True, {"peak_probability", "confidence", "detections", "risk", "attention"}),
-        (detected(0.6), detected(0.2), True, {"peak_probability", "confidence", "detections"}),
+        (detected(0.9), detected(0.85, "m-2"), False, {"model", "peak", "confidence", "detections"}),
+        (detected(0.9), detected(0.7), True, {"peak", "confidence", "detections", "risk", "attention"}),
+        (detected(0.6), detected(0.2), True, {"peak", "confidence", "detections"}),
         (detected(0.9), detected(0.9, incidents=("i",)), True, {"incident_ids"}),
     ],
 )
@@ -148,7 +148,7 @@ def test_the_verdict_changes_when_somebody_would_act_otherwise(
     old: Asset, new: Asset, changed: bool, different: set[str]
 ) -> None:
     one, other = verdict_of(old, DETECT), verdict_of(new, DETECT)
-    names = {"detections": "violenceDetections", "risk": "overallRisk"}
+    names = {"detections": "violenceDetections", "risk": "overallRisk", "peak": "peakProbability"}
     expected = {names.get(name, name) for name in different}
     assert is_changed(one, other) is changed
     # The summary names the risk and how many segments there are, so it follows from the rest.
