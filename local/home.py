@@ -31,7 +31,7 @@ from shared.detection.contact_sheet import TileSheets
 from shared.detection.detector import load_detector
 from shared.detection.probe import StreamProbe
 from shared.errors import SightlineError
-from shared.handlers import context, correlate, detect, direct, ingest, observe, scoring, signals, uploads
+from shared.handlers import context, correlate, detect, direct, ingest, observe, reuse, scoring, signals, uploads
 from shared.ids import TimeOrderedIds
 from shared.outbox import publish_pending
 from shared.ports import Delivery
@@ -136,10 +136,10 @@ class Home:
             "ingest": partial(
                 receive,
                 ingest.consumer,
-                ingest.Deps(self.documents, self.media, StreamProbe(), self._clock),
+                ingest.Deps(self.documents, self.media, StreamProbe(), self._clock, self.config.reuse_policy()),
                 runner,
             ),
-            "detect": partial(receive, detect.consumer, self._scoring, runner),
+            "detect": partial(receive, detect.consumer, self._detect_deps(), runner),
             "context": partial(receive, context.consumer, self._context_deps(), runner),
             "correlate": partial(receive, correlate.consumer, correlate.Deps(self._observe), runner),
         }
@@ -162,10 +162,14 @@ class Home:
             service.router(self._service_deps),
         ]
 
+    def _detect_deps(self) -> detect.Deps:
+        finding = reuse.Deps(self.documents, self.media, self._clock, self.config.reuse_policy())
+        return detect.Deps(self._scoring, finding)
+
     def _context_deps(self) -> context.Deps:
         """Without a key Gemini can't be asked, and the ledger says so."""
         why = "GOOGLE_API_KEY is not set, so Gemini was not asked."
-        return context.Deps(self.documents, self.media, None, TileSheets(), why_no_model=why)
+        return context.Deps(self.documents, self.media, None, TileSheets(), why, self.config.reuse_analyses)
 
     def _service_deps(self) -> service.Deps:
         checks: dict[str, service.Check] = {

@@ -134,7 +134,8 @@ class Attempt:
 class Outcome:
     """What a handler wants to happen, all or nothing: writes, then messages. `version` names the model or API used.
 
-    `error_*` say why a stage was skipped, or failed in a way that ends it without being an exception.
+    `error_*` say why a stage was skipped, or failed in a way that ends it without being an exception. `reused_from`:
+    the asset whose earlier result this is.
     """
 
     writes: tuple[Write, ...] = ()
@@ -144,6 +145,7 @@ class Outcome:
     cost_usd: float = 0.0
     error_code: str | None = None
     error_message: str | None = None
+    reused_from: str | None = None
 
 
 @dataclass(frozen=True)
@@ -277,7 +279,7 @@ class StageRunner:
             outcome = perform(attempt.seen_by_handler(lease.report))
             outbox = outbox_of(attempt.piece.key, outcome.messages, self._clock.now())
             done = self._ended(attempt, outcome.state, outcome.error_code, outcome.error_message)
-            done = replace(done, version=outcome.version, cost_usd=outcome.cost_usd)
+            done = replace(done, version=outcome.version, cost_usd=outcome.cost_usd, reused_from=outcome.reused_from)
             settled = replace(attempt.record, state=WorkState.DONE, published=not outbox)
             try:
                 lease.settle(settled, [attempt.shown_as(done), *outcome.writes], outbox)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from shared.domain.incidents import IncidentPolicy
+from shared.domain.reuse import ReuseMode, ReusePolicy
 from shared.errors import SettingsError
 
 T = TypeVar("T")
@@ -63,6 +64,13 @@ def _file(raw: str) -> Path:
     return path
 
 
+def _reuse(raw: str) -> ReuseMode:
+    known = {mode.value: mode for mode in ReuseMode}
+    if raw.strip().lower() not in known:
+        raise ValueError(f"is none of {', '.join(known)}")
+    return known[raw.strip().lower()]
+
+
 def _optional_seconds(value: float | None) -> timedelta | None:
     return None if value is None else timedelta(seconds=value)
 
@@ -93,7 +101,18 @@ class StageSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MediaSettings(StageSettings):
+class ReuseSettings:
+    """Whether the analysis of an upload that was seen before is reused (docs of `shared/domain/reuse.py`)."""
+
+    reuse_analyses: ReuseMode = variable("REUSE_ANALYSES", _reuse, default=ReuseMode.SIMILAR)
+
+    def reuse_policy(self) -> ReusePolicy:
+        """As the domain wants it."""
+        return ReusePolicy(mode=self.reuse_analyses)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaSettings(StageSettings, ReuseSettings):
     """A stage that reads uploads."""
 
     media_bucket: str = variable("MEDIA_BUCKET")
@@ -180,7 +199,7 @@ class QuerySettings(WebSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbeddedSettings(IncidentSettings, GeminiSettings):
+class EmbeddedSettings(IncidentSettings, GeminiSettings, ReuseSettings):
     """The embedded home. Without a token everything is open, and `/` says so; without a key, Gemini is not asked."""
 
     google_api_key: str | None = variable("GOOGLE_API_KEY", default=None)

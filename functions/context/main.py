@@ -25,7 +25,7 @@ def composed() -> entry.EventFunction[MediaDetected, context.Deps]:
     model = gemini.connect(
         config.project, config.location, config.gemini_model, config.media_bucket, endpoint=config.gemini_endpoint
     )
-    deps = context.Deps(store, blobs.connect(config.media_bucket), model, TileSheets())
+    deps = context.Deps(store, blobs.connect(config.media_bucket), model, TileSheets(), reuse=config.reuse_analyses)
     runner = StageRunner(store, bus.connect(config.project), clock, timedelta(seconds=config.lease_seconds))
     return entry.EventFunction(context.consumer, deps, runner)
 

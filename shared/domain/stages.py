@@ -67,7 +67,8 @@ ENDED = frozenset({StageState.DONE, StageState.FAILED, StageState.SKIPPED})
 class StageRecord:
     """One line of the ledger. `cost_usd` is an estimate, `progress` (0-1) what a running stage last said of itself.
 
-    `error_*` also tell why a pending stage is tried again, and why a skipped one was.
+    `error_*` also tell why a pending stage is tried again, and why a skipped one was. `reused_from`: the asset whose
+    earlier result this is.
     """
 
     state: StageState = StageState.PENDING
@@ -79,6 +80,7 @@ class StageRecord:
     version: str | None = None
     cost_usd: float = 0.0
     progress: float = 0.0
+    reused_from: str | None = None
 
 
 NOT_REACHED = "not_reached"

@@ -36,7 +36,15 @@ class Video:
     step: int = 1
 
 
-def score(video: Video, deps: Deps, report: Callable[[float], None] = lambda _: None) -> Detection:
+@dataclass(frozen=True)
+class Scored:
+    """What was found, and the fingerprint of what was looked at."""
+
+    detection: Detection
+    fingerprint: bytes
+
+
+def score(video: Video, deps: Deps, report: Callable[[float], None] = lambda _: None) -> Scored:
     """Streams the video through the detector, and stores its timeline and contact sheet.
 
     `report` hears the share (0-1) that was looked at.
@@ -59,7 +67,7 @@ def score(video: Video, deps: Deps, report: Callable[[float], None] = lambda _: 
         contact_sheet=sheet is not None,
     )
     timelines.store(deps.media, over_time, sheet)
-    return Detection(
+    found = Detection(
         segments=segments,
         peak_probability=detections.peak_probability(run.windows),
         duration=run.duration,
@@ -67,6 +75,7 @@ def score(video: Video, deps: Deps, report: Callable[[float], None] = lambda _: 
         model=detector.version,
         sensitivity=video.sensitivity,
     )
+    return Scored(found, run.fingerprint)
 
 
 def _draw(stream: BinaryIO, moments: Sequence[Moment], sheets: ContactSheets) -> bytes | None:

@@ -1,4 +1,4 @@
-"""What is kept beside an upload of how it looks over time: two objects in the media bucket, under `analysis/`.
+"""What is kept beside an upload of how it looks over time: three objects in the media bucket, under `analysis/`.
 
 No notification speaks of that prefix. Writing them again for the same file gives the same bytes, so a repeated delivery
 harms nothing, and what a stage wrote before it died is not shown before its result is.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 
 from shared.domain.timeline import Timeline
 from shared.errors import NotFound
@@ -27,12 +28,35 @@ def sheet_name(asset_id: str) -> str:
     return f"{PREFIX}{asset_id}/contact-sheet.jpg"
 
 
+def fingerprint_name(asset_id: str) -> str:
+    """The object that holds the fingerprint; the number changes with the form of what is in it."""
+    return f"{PREFIX}{asset_id}/fingerprint-1.bin"
+
+
 def store(media: Blobs, timeline: Timeline, sheet: bytes | None) -> None:
     """Stores both, the sheet first, so that no timeline names a sheet that is not there. Raises `Retryable`."""
     if sheet is not None:
         media.put(sheet_name(timeline.asset_id), sheet, content_type="image/jpeg")
     text = json.dumps(to_data(timeline))
     media.put(timeline_name(timeline.asset_id), text.encode(), content_type="application/json")
+
+
+def take_over(media: Blobs, earlier_id: str, asset_id: str) -> None:
+    """Gives an asset the timeline and the sheet of an earlier one. Raises `NotFound` if one is gone, `Retryable`."""
+    earlier = load(media, earlier_id)
+    if earlier.contact_sheet:
+        media.copy(sheet_name(earlier_id), sheet_name(asset_id))
+    store(media, replace(earlier, asset_id=asset_id), None)
+
+
+def store_fingerprint(media: Blobs, asset_id: str, fingerprint: bytes) -> None:
+    """Stores `DetectionRun.fingerprint`. Raises `Retryable`."""
+    media.put(fingerprint_name(asset_id), fingerprint, content_type="application/octet-stream")
+
+
+def load_fingerprint(media: Blobs, asset_id: str) -> bytes:
+    """The fingerprint. Raises `NotFound`."""
+    return _read(media, fingerprint_name(asset_id), "This asset has no fingerprint.")
 
 
 def load(media: Blobs, asset_id: str) -> Timeline:
@@ -47,8 +71,8 @@ def load_sheet(media: Blobs, asset_id: str) -> bytes:
 
 
 def discard(media: Blobs, asset_id: str) -> None:
-    """Removes what is there of both. Raises `Retryable`."""
-    for name in (timeline_name(asset_id), sheet_name(asset_id)):
+    """Removes what is there of them. Raises `Retryable`."""
+    for name in (timeline_name(asset_id), sheet_name(asset_id), fingerprint_name(asset_id)):
         with suppress(NotFound):
             media.delete(name)
 

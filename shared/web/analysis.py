@@ -13,6 +13,7 @@ from shared.domain.assets import Asset
 from shared.domain.context import Context
 from shared.domain.detections import AnalysisData, ViolenceDetection
 from shared.domain.incidents import Incident
+from shared.domain.reuse import note_of, reused_stages
 from shared.domain.stages import (
     ENDED,
     AssetState,
@@ -41,6 +42,7 @@ class StageReply(BaseModel):
     error_message: str | None
     version: str | None
     cost_usd: float
+    reused_from: str | None
 
 
 class MissingPart(BaseModel):
@@ -60,12 +62,25 @@ class ContextReply(BaseModel):
     depth: str
 
 
+class SeenBeforeReply(BaseModel):
+    """An earlier upload that shows the same, and the stages whose result is that one's.
+
+    `exact`: byte for byte; else the same recording in another encoding. `distance`: differing bits of 64.
+    """
+
+    asset_id: str
+    exact: bool
+    distance: int
+    reused: list[str]
+
+
 class AnalysisReply(BaseModel):
     """AnalysisData with V's field names, and around it what the pipeline knows.
 
     `overallRisk` is `unknown` until the detector has ended: what was not looked at is not called clean. `pending`
     stages have not ended; `missing` ones gave no result, and say why. `attention` is the risk, raised by the threat
-    level the context model saw. `cost_usd` sums what the stages are estimated to have cost.
+    level the context model saw. `cost_usd` sums what the stages are estimated to have cost. `note` says in words what
+    `seen_before` says.
     """
 
     asset_id: str
@@ -85,6 +100,8 @@ class AnalysisReply(BaseModel):
     attention: str
     context: ContextReply | None
     metadata: dict[str, str]
+    seen_before: SeenBeforeReply | None
+    note: str | None
     pending: list[str]
     missing: list[MissingPart]
     complete: bool
@@ -138,6 +155,8 @@ def _analysis_reply(asset: Asset, found: list[Incident]) -> AnalysisReply:
         attention=attention_of(asset),
         context=_context_reply(asset.context) if asset.context else None,
         metadata=dict(asset.metadata),
+        seen_before=_seen_before_reply(asset),
+        note=note_of(asset),
         cost_usd=cost_of(asset),
         stages=_stages(asset),
         incidents=[summarise(incident) for incident in found],
@@ -156,6 +175,14 @@ def _status_reply(asset: Asset) -> StatusReply:
         result=analysis_of(asset) if state is AssetState.DONE else None,
         error=first_error(asset) if state is AssetState.FAILED else None,
     )
+
+
+def _seen_before_reply(asset: Asset) -> SeenBeforeReply | None:
+    seen = asset.seen_before
+    if seen is None:
+        return None
+    reused = [stage.value for stage in reused_stages(asset)]
+    return SeenBeforeReply(asset_id=seen.asset_id, exact=seen.exact, distance=seen.distance, reused=reused)
 
 
 def _context_reply(context: Context) -> ContextReply:
@@ -179,4 +206,5 @@ def _stage(record: StageRecord) -> StageReply:
         error_message=record.error_message,
         version=record.version,
         cost_usd=record.cost_usd,
+        reused_from=record.reused_from,
     )
