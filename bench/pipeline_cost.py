@@ -34,8 +34,9 @@ from shared.domain.context import PROMPT
 from shared.domain.costs import Machine, compute_cost, estimated_tokens, question_cost
 from shared.domain.incidents import IncidentPolicy
 from shared.domain.prices import VIDEO_INTELLIGENCE, Unit, price, table_date
+from shared.domain.reuse import ReusePolicy
 from shared.domain.stages import Stage, StageState
-from shared.handlers import context, correlate, detect, ingest, observe, scoring
+from shared.handlers import context, correlate, detect, ingest, observe, reuse, scoring
 from shared.handlers.spending import Spending
 from shared.ids import TimeOrderedIds, new_uuid
 from shared.ports import Bus, ContextAnswer, ContextRequest, Delivery, Depth, Documents, OutgoingMessage
@@ -138,13 +139,14 @@ def _handlers(
 ) -> Mapping[Stage, Callable[[Delivery], None]]:
     clock, sheets = SystemClock(), TileSheets()
     runners = {stage: StageRunner(store, bus, clock, LEASE, machine_of(stage)) for stage in Stage}
-    ingesting = ingest.Deps(store, media, StreamProbe(), clock)
-    scoring_deps = scoring.Deps(media, load_detector(BUNDLED_MODEL), sheets)
+    ingesting = ingest.Deps(store, media, StreamProbe(), clock, ReusePolicy())
+    pixels = scoring.Deps(media, load_detector(BUNDLED_MODEL), sheets)
+    detecting = detect.Deps(pixels, reuse.Deps(store, media, clock, ReusePolicy()))
     asking = context.Deps(store, media, Silent((depth,)), sheets, Spending(store, clock, "Gemini"))
     observing = correlate.Deps(observe.Deps(store, clock, TimeOrderedIds(clock), IncidentPolicy()))
     return {
         Stage.INGEST: lambda delivery: receive(ingest.consumer, ingesting, runners[Stage.INGEST], delivery),
-        Stage.DETECT: lambda delivery: receive(detect.consumer, scoring_deps, runners[Stage.DETECT], delivery),
+        Stage.DETECT: lambda delivery: receive(detect.consumer, detecting, runners[Stage.DETECT], delivery),
         Stage.CONTEXT: lambda delivery: receive(context.consumer, asking, runners[Stage.CONTEXT], delivery),
         Stage.CORRELATE: lambda delivery: receive(correlate.consumer, observing, runners[Stage.CORRELATE], delivery),
     }

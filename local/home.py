@@ -41,6 +41,7 @@ from shared.handlers import (
     maintain,
     observe,
     replays,
+    reuse,
     scoring,
     signals,
     uploads,
@@ -150,10 +151,10 @@ class Home:
             "ingest": partial(
                 receive,
                 ingest.consumer,
-                ingest.Deps(self.documents, self.media, StreamProbe(), self._clock),
+                ingest.Deps(self.documents, self.media, StreamProbe(), self._clock, self.config.reuse_policy()),
                 runner,
             ),
-            "detect": partial(receive, detect.consumer, self._scoring, runner),
+            "detect": partial(receive, detect.consumer, self._detect_deps(), runner),
             "context": partial(receive, context.consumer, self._context_deps(), runner),
             "correlate": partial(receive, correlate.consumer, correlate.Deps(self._observe), runner),
             "maintain": partial(receive_tick, "maintain", partial(maintain.sweep, self._maintain_deps())),
@@ -186,11 +187,17 @@ class Home:
             service.router(self._service_deps),
         ]
 
+    def _detect_deps(self) -> detect.Deps:
+        finding = reuse.Deps(self.documents, self.media, self._clock, self.config.reuse_policy())
+        return detect.Deps(self._scoring, finding)
+
     def _context_deps(self) -> context.Deps:
         """Without a key Gemini can't be asked, and the ledger says so."""
         why = "GOOGLE_API_KEY is not set, so Gemini was not asked."
         spending = Spending(self.documents, self._clock, "Gemini", self.config.gemini_budget)
-        return context.Deps(self.documents, self.media, None, TileSheets(), spending, why_no_model=why)
+        return context.Deps(
+            self.documents, self.media, None, TileSheets(), spending, why_no_model=why, reuse=self.config.reuse_analyses
+        )
 
     def _maintain_deps(self) -> maintain.Deps:
         return maintain.Deps(

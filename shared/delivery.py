@@ -149,7 +149,8 @@ class Attempt:
 class Outcome:
     """What a handler wants to happen, all or nothing: writes, then messages. `version` names the model or API used.
 
-    `error_*` say why a stage was skipped, or failed in a way that ends it without being an exception.
+    `error_*` say why a stage was skipped, or failed in a way that ends it without being an exception. `reused_from`:
+    the asset whose earlier result this is.
     """
 
     writes: tuple[Write, ...] = ()
@@ -158,6 +159,7 @@ class Outcome:
     version: str | None = None
     error_code: str | None = None
     error_message: str | None = None
+    reused_from: str | None = None
 
 
 @dataclass(frozen=True)
@@ -330,7 +332,7 @@ class StageRunner:
         for _ in range(MAX_CONFLICTS):
             outcome = perform(attempt.seen_by_handler(lease.report))
             done = self._ended(attempt, outcome.state, outcome.error_code, outcome.error_message)
-            done = replace(done, version=outcome.version)
+            done = replace(done, version=outcome.version, reused_from=outcome.reused_from)
             end = self._settlement(attempt, done, outcome.writes)
             messages = outcome.messages if end.announced else ()
             outbox = outbox_of(attempt.piece.key, messages, self._clock.now())

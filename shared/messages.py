@@ -165,8 +165,6 @@ class ObjectFinalised:
     TYPE: ClassVar[str] = "google.cloud.storage.object.v1.finalized"
     TOPIC: ClassVar[str] = "media-finalised"
 
-    TOPIC: ClassVar[str] = "media-finalised"
-
     bucket: str
     name: str
     generation: int

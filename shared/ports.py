@@ -378,16 +378,23 @@ class ScoredWindow:
     probability: float
 
 
+FINGERPRINT_HZ = 2
+FINGERPRINT_SIDE = 16
+
+
 @dataclass(frozen=True)
 class DetectionRun:
     """All windows of one video in order of time; `duration` in seconds.
 
     `truncated`: decoding ended early or skipped damaged parts, so the windows cover less than the file claims.
+    `fingerprint`: how the video looks over time, `FINGERPRINT_HZ` gray pictures a second of `FINGERPRINT_SIDE` squared
+    bytes; those of one model's version can be compared.
     """
 
     windows: tuple[ScoredWindow, ...]
     duration: float
     truncated: bool
+    fingerprint: bytes = b""
 
 
 class Detector(Protocol):

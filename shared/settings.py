@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from shared.domain.costs import Machine
 from shared.domain.incidents import IncidentPolicy
+from shared.domain.reuse import ReuseMode, ReusePolicy
 from shared.errors import SettingsError
 
 T = TypeVar("T")
@@ -79,6 +80,13 @@ def _size(raw: str) -> float:
     return value
 
 
+def _reuse(raw: str) -> ReuseMode:
+    known = {mode.value: mode for mode in ReuseMode}
+    if raw.strip().lower() not in known:
+        raise ValueError(f"is none of {', '.join(known)}")
+    return known[raw.strip().lower()]
+
+
 def _optional_seconds(value: float | None) -> timedelta | None:
     return None if value is None else timedelta(seconds=value)
 
@@ -127,7 +135,18 @@ class StageSettings(Settings, MachineSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MediaSettings(StageSettings):
+class ReuseSettings:
+    """Whether the analysis of an upload that was seen before is reused (docs of `shared/domain/reuse.py`)."""
+
+    reuse_analyses: ReuseMode = variable("REUSE_ANALYSES", _reuse, default=ReuseMode.SIMILAR)
+
+    def reuse_policy(self) -> ReusePolicy:
+        """As the domain wants it."""
+        return ReusePolicy(mode=self.reuse_analyses)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaSettings(StageSettings, ReuseSettings):
     """A stage that reads uploads."""
 
     media_bucket: str = variable("MEDIA_BUCKET")
@@ -226,7 +245,7 @@ class QuerySettings(WebSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbeddedSettings(IncidentSettings, GeminiSettings):
+class EmbeddedSettings(IncidentSettings, GeminiSettings, ReuseSettings):
     """The embedded home. Without a token everything is open, and `/` says so; without a key, Gemini is not asked.
 
     `sweep_seconds`: how often the sweeper runs, if not as often as on Google Cloud. Its grace is shorter than there: a

@@ -26,7 +26,9 @@ def composed() -> entry.EventFunction[MediaDetected, context.Deps]:
         config.project, config.location, config.gemini_model, config.media_bucket, endpoint=config.gemini_endpoint
     )
     spending = Spending(store, clock, "Gemini", config.gemini_budget)
-    deps = context.Deps(store, blobs.connect(config.media_bucket), model, TileSheets(), spending)
+    deps = context.Deps(
+        store, blobs.connect(config.media_bucket), model, TileSheets(), spending, reuse=config.reuse_analyses
+    )
     runner = StageRunner(store, bus.connect(config.project), clock, config.lease(), config.machine())
     return entry.EventFunction(context.consumer, deps, runner)
 

@@ -11,7 +11,7 @@ from shared.adapters.system_clock import SystemClock
 from shared.delivery import StageRunner
 from shared.detection.contact_sheet import TileSheets
 from shared.detection.detector import load_detector
-from shared.handlers import detect, scoring
+from shared.handlers import detect, reuse, scoring
 from shared.messages import MediaUploaded
 from shared.repositories import components
 
@@ -21,10 +21,13 @@ detector = load_detector(config.model_path)  # at the start: a model that can't 
 
 
 @cache
-def composed() -> entry.EventFunction[MediaUploaded, scoring.Deps]:
+def composed() -> entry.EventFunction[MediaUploaded, detect.Deps]:
     """The stage on Google Cloud, made at the first event."""
     clock, store = SystemClock(), documents.connect(config.project, config.database)
-    deps = scoring.Deps(blobs.connect(config.media_bucket), detector, TileSheets())
+    media = blobs.connect(config.media_bucket)
+    deps = detect.Deps(
+        scoring.Deps(media, detector, TileSheets()), reuse.Deps(store, media, clock, config.reuse_policy())
+    )
     components.report(store, "model", detector.version, clock.now())
     runner = StageRunner(store, bus.connect(config.project), clock, config.lease(), config.machine())
     return entry.EventFunction(detect.consumer, deps, runner)

@@ -21,7 +21,7 @@ logs.configure(config.log_level, project=config.project)
 def composed() -> entry.EventFunction[ObjectFinalised, ingest.Deps]:
     """The stage on Google Cloud, made at the first event."""
     clock, store = SystemClock(), documents.connect(config.project, config.database)
-    deps = ingest.Deps(store, blobs.connect(config.media_bucket), StreamProbe(), clock)
+    deps = ingest.Deps(store, blobs.connect(config.media_bucket), StreamProbe(), clock, config.reuse_policy())
     runner = StageRunner(store, bus.connect(config.project), clock, config.lease(), config.machine())
     return entry.EventFunction(ingest.consumer, deps, runner)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from shared.detection.decode import Decoding
+from shared.detection.fingerprint import Fingerprinting
 from shared.detection.keras_file import read_keras
 from shared.detection.litert_file import read_litert
 from shared.detection.motion import read_motion_model
@@ -51,21 +52,24 @@ class WindowDetector:
         """Scores the video in `stream`, which is read from its beginning and stays open.
 
         `duration` is the end of the last picture that was decoded, in seconds. Keeps the pictures of about a window,
-        and the windows' scores. Raises `MediaUnusable` as `open_video`, `Decoding.pictures` and `Scoring.push` do, and
-        what the stream raises.
+        the windows' scores and the fingerprint. Raises `MediaUnusable` as `open_video`, `Decoding.pictures` and
+        `Scoring.push` do, and what the stream raises.
         """
         scoring = self._model.start()
+        fingerprinting = Fingerprinting(self._model.pictures)
         scored: list[ScoredWindow] = []
         with open_video(stream) as video:
             decoding = Decoding(video)
             length = video.declared_seconds
             for seconds, picture in decoding.samples(self._model.pictures, step=step):
                 scored.extend(scoring.push(seconds, picture))
+                fingerprinting.push(seconds, picture)
                 if length:
                     report(min(seconds / length, 1.0))
             with _step_explained(step):
                 scored.extend(scoring.finish(decoding.end))
-            return DetectionRun(tuple(scored), decoding.end, decoding.truncated)
+            fingerprint = fingerprinting.finish(decoding.end)
+            return DetectionRun(tuple(scored), decoding.end, decoding.truncated, fingerprint)
 
 
 @contextmanager

@@ -40,11 +40,6 @@ def perceptual_hash(pictures: Sequence[Gray]) -> str:
     return f"{int(''.join('1' if bit else '0' for bit in bits), 2):016x}"
 
 
-def distance(one: str, other: str) -> int:
-    """How many of the 64 bits differ (Hamming distance)."""
-    return (int(one, 16) ^ int(other, 16)).bit_count()
-
-
 def spread_pictures(stream: BinaryIO, duration: float) -> list[Gray]:
     """Up to `PICTURES` gray (32, 32) pictures of the video in a seekable `stream`, evenly spread in time; at least one.
 

@@ -70,6 +70,7 @@ class StageRecord:
 
     `error_*` also tell why a pending stage is tried again, and why a skipped one was. `cost_usd` estimates all attempts
     and replays together, by the list prices in force on `price_date` (ISO); `cost_note` says what had to be assumed.
+    `reused_from`: the asset whose earlier result this is.
     """
 
     state: StageState = StageState.PENDING
@@ -83,6 +84,7 @@ class StageRecord:
     progress: float = 0.0
     price_date: str | None = None
     cost_note: str | None = None
+    reused_from: str | None = None
 
 
 NOT_REACHED = "not_reached"

@@ -13,7 +13,8 @@ from functools import partial
 
 from shared.delivery import Attempt, Consumer, Outcome, Work, work_for
 from shared.domain.assets import Asset
-from shared.domain.context import PROMPT, RESPONSE_SCHEMA
+from shared.domain.context import PROMPT, RESPONSE_SCHEMA, Context
+from shared.domain.reuse import ReuseMode, may_share_context
 from shared.domain.stages import Stage, StageState
 from shared.errors import AnalyserFailed, BudgetExhausted, NotReady, Retryable
 from shared.handlers import describing
@@ -44,6 +45,7 @@ class Deps:
     sheets: ContactSheets
     spending: Spending
     why_no_model: str = ""
+    reuse: ReuseMode = ReuseMode.SIMILAR
 
 
 def prepare(message: MediaDetected, _: Deps) -> Work | None:
@@ -59,11 +61,29 @@ def handle(message: MediaDetected, deps: Deps, attempt: Attempt) -> Outcome:
     if deps.model is None:
         return Outcome(state=StageState.SKIPPED, error_code="not_configured", error_message=deps.why_no_model)
     asset = assets.get(deps.documents, attempt.asset_id)
+    earlier = None if message.replay else _said_before(asset, deps.model, deps)
+    if earlier is not None and earlier.context is not None:
+        return _described(asset, message, earlier.context, earlier.id)
     try:
         asking = describing.Deps(deps.media, deps.model, deps.sheets, deps.spending)
         context = describing.describe(asset, _request(asset, message), asking, attempt)
     except AnalyserFailed as error:
         return _given_up(error, attempt, deps.model)
+    return _described(asset, message, context)
+
+
+def _said_before(asset: Asset, model: ContextModel, deps: Deps) -> Asset | None:
+    """The earlier upload whose context is this one's too: of the same model, which looked as closely as it can."""
+    seen = asset.seen_before
+    earlier = None if seen is None else assets.find(deps.documents, seen.asset_id)
+    if earlier is None or earlier.context is None or not may_share_context(asset, earlier, deps.reuse):
+        return None
+    same = (earlier.context.model, earlier.context.depth) == (model.name, next(iter(model.depths), None))
+    done = assets.stage_record(earlier, Stage.CONTEXT).state is StageState.DONE
+    return earlier if same and done else None
+
+
+def _described(asset: Asset, message: MediaDetected, context: Context, reused_from: str | None = None) -> Outcome:
     described = MediaDescribed(
         asset_id=asset.id,
         bucket=message.bucket,
@@ -76,7 +96,12 @@ def handle(message: MediaDetected, deps: Deps, attempt: Attempt) -> Outcome:
         threat_level=context.threat_level,
         model=context.model,
     )
-    return Outcome(writes=(assets.context_update(asset.id, context),), messages=(described,), version=context.model)
+    return Outcome(
+        writes=(assets.context_update(asset.id, context),),
+        messages=(described,),
+        version=context.model,
+        reused_from=reused_from,
+    )
 
 
 def _request(asset: Asset, message: MediaDetected) -> ContextRequest:

@@ -78,7 +78,7 @@ def _look(upload: Upload, deps: Deps) -> Asset:
         facts = deps.probe.probe(stream)
     probed = deps.clock.now()
     video = scoring.Video(upload.asset_id, name, upload.generation, upload.sensitivity, upload.step)
-    found = scoring.score(video, deps.scoring)
+    found = scoring.score(video, deps.scoring).detection
     shown = upload.filename is not None and is_shown_text(upload.filename, MAX_FILENAME_CHARACTERS)
     return Asset(
         id=upload.asset_id,

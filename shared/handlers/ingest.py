@@ -1,4 +1,4 @@
-"""The first stage: an upload is complete. Identify it by its bytes, fingerprint it, announce it.
+"""The first stage: an upload is complete. Identify it by its bytes, say whether they were seen before, announce it.
 
 A file uploaded through a URL of ours already has its asset; one dropped into the bucket directly gets one here, under
 an id derived from the object and its generation, so that a repeated notification finds the same.
@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from shared import ids
 from shared.delivery import Attempt, Consumer, Outcome, Work, stage_name
 from shared.domain.assets import Asset, check_object_name, direct_name_of, issued_asset_id, object_name_of
+from shared.domain.reuse import ReusePolicy
 from shared.domain.stages import Stage
 from shared.errors import AlreadyExists
+from shared.handlers import reuse
 from shared.messages import MediaUploaded, ObjectFinalised, decode_finalised
-from shared.ports import Blobs, Clock, Documents, MediaProbe
+from shared.ports import Blobs, Clock, Documents, MediaProbe, Write
 from shared.repositories import assets
 
 
@@ -27,6 +29,7 @@ class Deps:
     media: Blobs
     probe: MediaProbe
     clock: Clock
+    policy: ReusePolicy
 
 
 def prepare(message: ObjectFinalised, deps: Deps) -> Work | None:
@@ -62,8 +65,12 @@ def handle(message: ObjectFinalised, deps: Deps, attempt: Attempt) -> Outcome:
         generation=message.generation,
         duration=facts.duration,
     )
+    writes: tuple[Write, ...] = (assets.facts_update(attempt.asset_id, message.generation, facts),)
+    if message.replay is None:  # what else looks the same is known to detect, and would be forgotten
+        finding = reuse.Deps(deps.documents, deps.media, deps.clock, deps.policy)
+        writes = (*writes, assets.seen_update(attempt.asset_id, reuse.seen_bytes(attempt.asset_id, facts, finding)))
     return Outcome(
-        writes=(assets.facts_update(attempt.asset_id, message.generation, facts),),
+        writes=writes,
         messages=(announced,),
     )
 

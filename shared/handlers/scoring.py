@@ -40,7 +40,15 @@ class Video:
     look: str = ""
 
 
-def score(video: Video, deps: Deps, report: Callable[[float], None] = lambda _: None) -> Detection:
+@dataclass(frozen=True)
+class Scored:
+    """What was found, and the fingerprint of what was looked at."""
+
+    detection: Detection
+    fingerprint: bytes
+
+
+def score(video: Video, deps: Deps, report: Callable[[float], None] = lambda _: None) -> Scored:
     """Streams the video through the detector, and stores its timeline and contact sheet.
 
     `report` hears the share (0-1) that was looked at.
@@ -63,7 +71,7 @@ def score(video: Video, deps: Deps, report: Callable[[float], None] = lambda _: 
         contact_sheet=sheet is not None,
     )
     timelines.store(deps.media, over_time, sheet, video.look)
-    return Detection(
+    found = Detection(
         segments=segments,
         peak_probability=detections.peak_probability(run.windows),
         duration=run.duration,
@@ -73,6 +81,7 @@ def score(video: Video, deps: Deps, report: Callable[[float], None] = lambda _: 
         step=video.step,
         look=video.look,
     )
+    return Scored(found, run.fingerprint)
 
 
 def _draw(stream: BinaryIO, moments: Sequence[Moment], sheets: ContactSheets) -> bytes | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from shared.domain.assets import Asset, Detection
+from shared.domain.assets import Asset, Detection, SeenBefore
 from shared.domain.context import Context
 from shared.domain.stages import Stage, StageRecord
 from shared.errors import NotFound
@@ -44,6 +44,11 @@ def stage_update(asset_id: str, stage: Stage, record: StageRecord) -> Update:
 def facts_update(asset_id: str, generation: int, facts: MediaFacts) -> Update:
     """The write that stores what ingest found."""
     return Update(COLLECTION, asset_id, {"generation": generation, "facts": to_data(facts)})
+
+
+def seen_update(asset_id: str, seen: SeenBefore | None) -> Update:
+    """The write that stores which earlier upload shows the same."""
+    return Update(COLLECTION, asset_id, {"seen_before": None if seen is None else to_data(seen)})
 
 
 def detection_update(asset_id: str, detection: Detection) -> Update:

@@ -1,4 +1,4 @@
-"""What is kept beside an upload of how it looks over time: two objects in the media bucket, under `analysis/`.
+"""What is kept beside an upload of how it looks over time: three objects in the media bucket, under `analysis/`.
 
 No notification speaks of that prefix. Writing them again for the same look gives the same bytes, so a repeated delivery
 harms nothing, and what a stage wrote before it died is not shown before its result is. A later look (a replay) has a
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 
 from shared.domain.timeline import Timeline
 from shared.errors import NotFound
@@ -28,12 +29,38 @@ def sheet_name(asset_id: str, look: str = "") -> str:
     return f"{_folder(asset_id, look)}contact-sheet.jpg"
 
 
+def fingerprint_name(asset_id: str) -> str:
+    """The object that holds the fingerprint; the number changes with the form of what is in it."""
+    return f"{PREFIX}{asset_id}/fingerprint-1.bin"
+
+
 def store(media: Blobs, timeline: Timeline, sheet: bytes | None, look: str = "") -> None:
     """Stores both, the sheet first, so that no timeline names a sheet that is not there. Raises `Retryable`."""
     if sheet is not None:
         media.put(sheet_name(timeline.asset_id, look), sheet, content_type="image/jpeg")
     text = json.dumps(to_data(timeline))
     media.put(timeline_name(timeline.asset_id, look), text.encode(), content_type="application/json")
+
+
+def take_over(media: Blobs, earlier_id: str, look: str, asset_id: str) -> None:
+    """Gives an asset the timeline and the sheet of a look at an earlier one.
+
+    Raises `NotFound` if one is gone, and `Retryable`.
+    """
+    earlier = load(media, earlier_id, look)
+    if earlier.contact_sheet:
+        media.copy(sheet_name(earlier_id, look), sheet_name(asset_id))
+    store(media, replace(earlier, asset_id=asset_id), None)
+
+
+def store_fingerprint(media: Blobs, asset_id: str, fingerprint: bytes) -> None:
+    """Stores `DetectionRun.fingerprint`. Raises `Retryable`."""
+    media.put(fingerprint_name(asset_id), fingerprint, content_type="application/octet-stream")
+
+
+def load_fingerprint(media: Blobs, asset_id: str) -> bytes:
+    """The fingerprint. Raises `NotFound`."""
+    return _read(media, fingerprint_name(asset_id), "This asset has no fingerprint.")
 
 
 def load(media: Blobs, asset_id: str, look: str = "") -> Timeline:
@@ -48,8 +75,8 @@ def load_sheet(media: Blobs, asset_id: str, look: str = "") -> bytes:
 
 
 def discard(media: Blobs, asset_id: str) -> None:
-    """Removes what is there of both. Raises `Retryable`."""
-    for name in (timeline_name(asset_id), sheet_name(asset_id)):
+    """Removes what is there of them. Raises `Retryable`."""
+    for name in (timeline_name(asset_id), sheet_name(asset_id), fingerprint_name(asset_id)):
         with suppress(NotFound):
             media.delete(name)
 

@@ -14,6 +14,7 @@ from shared.domain.budgets import EXPLANATIONS
 from shared.domain.context import Context
 from shared.domain.detections import AnalysisData, ViolenceDetection
 from shared.domain.incidents import Incident
+from shared.domain.reuse import note_of, reused_stages
 from shared.domain.stages import (
     ENDED,
     AssetState,
@@ -48,6 +49,7 @@ class StageReply(BaseModel):
     cost_usd: float
     price_date: str | None
     cost_note: str | None
+    reused_from: str | None
 
 
 class MissingPart(BaseModel):
@@ -73,12 +75,25 @@ class ContextReply(BaseModel):
     depth_explanation: str | None
 
 
+class SeenBeforeReply(BaseModel):
+    """An earlier upload that shows the same, and the stages whose result is that one's.
+
+    `exact`: byte for byte; else the same recording in another encoding. `distance`: differing bits of 64.
+    """
+
+    asset_id: str
+    exact: bool
+    distance: int
+    reused: list[str]
+
+
 class AnalysisReply(BaseModel):
     """AnalysisData with V's field names, and around it what the pipeline knows.
 
     `overallRisk` is `unknown` until the detector has ended: what was not looked at is not called clean. `pending`
     stages have not ended; `missing` ones gave no result, and say why. `attention` is the risk, raised by the threat
-    level the context model saw. `cost_usd` sums what the stages are estimated to have cost.
+    level the context model saw. `cost_usd` sums what the stages are estimated to have cost. `note` says in words what
+    `seen_before` says.
     """
 
     asset_id: str
@@ -98,6 +113,8 @@ class AnalysisReply(BaseModel):
     attention: str
     context: ContextReply | None
     metadata: dict[str, str]
+    seen_before: SeenBeforeReply | None
+    note: str | None
     pending: list[str]
     missing: list[MissingPart]
     complete: bool
@@ -151,6 +168,8 @@ def _analysis_reply(asset: Asset, found: list[Incident]) -> AnalysisReply:
         attention=attention_of(asset),
         context=_context_reply(asset.context) if asset.context else None,
         metadata=dict(asset.metadata),
+        seen_before=_seen_before_reply(asset),
+        note=note_of(asset),
         cost_usd=cost_of(asset),
         stages=_stages(asset),
         incidents=[summarise(incident) for incident in found],
@@ -169,6 +188,14 @@ def _status_reply(asset: Asset) -> StatusReply:
         result=analysis_of(asset) if state is AssetState.DONE else None,
         error=first_error(asset) if state is AssetState.FAILED else None,
     )
+
+
+def _seen_before_reply(asset: Asset) -> SeenBeforeReply | None:
+    seen = asset.seen_before
+    if seen is None:
+        return None
+    reused = [stage.value for stage in reused_stages(asset)]
+    return SeenBeforeReply(asset_id=seen.asset_id, exact=seen.exact, distance=seen.distance, reused=reused)
 
 
 def _context_reply(context: Context) -> ContextReply:
@@ -199,4 +226,5 @@ def _stage(record: StageRecord) -> StageReply:
         cost_usd=record.cost_usd,
         price_date=record.price_date,
         cost_note=record.cost_note,
+        reused_from=record.reused_from,
     )

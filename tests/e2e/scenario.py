@@ -10,8 +10,10 @@ import httpx
 import pytest
 from rich.console import Console
 
+from bench.twins import Encoding, encode_anew
 from local import demo
 from local.client import SightlineClient
+from local.drawing import draw_calm_clip, draw_fight_clip
 from tests.unit.detection import videos
 
 TIMEOUT_SECONDS = 90.0
@@ -153,3 +155,40 @@ def check_upload_urls(client: SightlineClient, fight: Path) -> None:
     again = httpx.put(ticket["upload_url"], content=fight.read_bytes(), headers=headers)
     assert again.status_code == 412
     assert client.wait_until_ended(ticket["video_id"], timeout=TIMEOUT_SECONDS)["state"] == "done"
+
+
+def check_seen_before(client: SightlineClient, fight: Path, folder: Path) -> None:
+    """A file sent again, under another name or encoded anew, is known; what was found in it is reused."""
+    renamed, smaller = folder / "renamed.mp4", folder / "smaller.mkv"
+    renamed.write_bytes(fight.read_bytes())
+    encode_anew(fight, smaller, Encoding(container="matroska", scale=0.5, options=(("crf", "33"),)))
+    first, same, copy = (_seen(client, path) for path in (fight, renamed, smaller))
+    assert (first["seen_before"], first["note"]) == (None, None)
+    said = {"asset_id": first["asset_id"], "reused": ["detect"]}
+    assert same["seen_before"] == {**said, "exact": True, "distance": 0}
+    assert same["note"] == f"Seen before: asset {first['asset_id']} is the same file. Reused from it: detect."
+    assert copy["seen_before"] == {**said, "exact": False, "distance": copy["seen_before"]["distance"]}
+    assert copy["note"].startswith(f"Seen before: asset {first['asset_id']} shows the same recording")
+    for each in (same, copy):
+        assert each["violenceDetections"] == first["violenceDetections"]
+        assert [incident["incident_id"] for incident in each["incidents"]] == [
+            incident["incident_id"] for incident in first["incidents"]
+        ]
+        check_timeline(client, each["asset_id"])
+
+
+def check_same_camera(client: SightlineClient, folder: Path) -> None:
+    """A fight on a street that was calm before is found: the street alone does not make them the same."""
+    calm, fight, other = folder / "calm.mp4", folder / "fight.mp4", folder / "other.mp4"
+    draw_calm_clip(calm)
+    draw_fight_clip(fight, 24, seed=1)
+    draw_fight_clip(other, 24, seed=2)
+    analyses = [_seen(client, path) for path in (calm, fight, other)]
+    assert [analysis["seen_before"] for analysis in analyses] == [None, None, None]
+    assert [bool(analysis["violenceDetections"]) for analysis in analyses] == [False, True, True]
+
+
+def _seen(client: SightlineClient, path: Path) -> dict[str, Any]:
+    asset_id = send(client, path, source_id="seen-before")
+    assert client.wait_until_ended(asset_id, timeout=TIMEOUT_SECONDS)["state"] == "done"
+    return client.analysis(asset_id)

@@ -47,6 +47,14 @@ def test_a_file_may_be_analysed_at_once(client: SightlineClient, fight: Path, tm
     scenario.check_direct_analysis(client, fight, tmp_path)
 
 
+def test_what_was_seen_before_is_known_again(client: SightlineClient, fight: Path, tmp_path: Path) -> None:
+    scenario.check_seen_before(client, fight, tmp_path)
+
+
+def test_a_fight_where_it_was_calm_before_is_found(client: SightlineClient, tmp_path: Path) -> None:
+    scenario.check_same_camera(client, tmp_path)
+
+
 def test_an_upload_url_is_good_for_one_thing_once(client: SightlineClient, fight: Path) -> None:
     scenario.check_upload_urls(client, fight)
 

@@ -12,8 +12,7 @@ from shared.domain.analysis import cost_of
 from shared.domain.costs import Machine, compute_cost
 from shared.domain.stages import Stage, StageState
 from shared.errors import Retryable
-from shared.handlers import direct
-from shared.messages import MediaUploaded, ReplayOrder, encode
+from shared.handlers import direct, replays
 from shared.ports import DetectionRun
 from tests.fakes import NOON
 from tests.handlers.pipeline import LEASE, ListBus, Pipeline, delivery_of, ledger, run_through
@@ -109,16 +108,8 @@ def test_a_replay_adds_to_what_the_stage_has_cost(pipeline: Pipeline, bus: ListB
     takes(pipeline, 0.5)
     asset_id, notification = pipeline.upload("fight")
     run_through(pipeline, bus, notification)
-    asset = pipeline.asset(asset_id)
-    order = MediaUploaded(
-        asset_id=asset_id,
-        bucket="media-bucket",
-        object_name=asset.object_name,
-        generation=asset.generation or 0,
-        duration=2.0,
-        replay=ReplayOrder(id="again", stage="detect"),
-    )
-    pipeline.handlers()["detect"](delivery_of(encode(order, message_id="replay", now=NOON)))
+    replays.request(replays.Request(asset_id, "detect", "Ada"), pipeline.replay_deps())
+    pipeline.handlers()["detect"](delivery_of(bus.of_topic("media-uploaded")[-1]))
     assert ledger(pipeline.asset(asset_id), Stage.DETECT).cost_usd == pytest.approx(2 * costs(0.5), abs=1e-8)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from shared import entry
 from shared.delivery import REJECTED, StageRunner
 from shared.errors import Malformed, Retryable
-from shared.handlers import detect, scoring
+from shared.handlers import detect
 from shared.messages import MediaUploaded
 from shared.ports import Query
 from tests.handlers.pipeline import LEASE, ListBus, Pipeline
@@ -111,12 +111,12 @@ class TestDecodePush:
 
 
 @pytest.fixture
-def function(pipeline: Pipeline, bus: ListBus) -> entry.EventFunction[MediaUploaded, scoring.Deps]:
+def function(pipeline: Pipeline, bus: ListBus) -> entry.EventFunction[MediaUploaded, detect.Deps]:
     runner = StageRunner(pipeline.documents, bus, pipeline.clock, LEASE)
-    return entry.EventFunction(detect.consumer, pipeline.scoring_deps(), runner)
+    return entry.EventFunction(detect.consumer, pipeline.detect_deps(), runner)
 
 
-Detect = entry.EventFunction[MediaUploaded, scoring.Deps]
+Detect = entry.EventFunction[MediaUploaded, detect.Deps]
 
 
 class TestEventFunction:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from shared import ids, logs, settings
 from shared.domain.costs import Machine
 from shared.domain.detections import Segment
+from shared.domain.reuse import ReuseMode
 from shared.errors import Malformed, SettingsError
 from shared.messages import IncidentOpened, MediaDetected, MediaUploaded, decode, decode_finalised, encode
 from shared.ports import Delivery
@@ -56,6 +57,16 @@ class TestSettings:
         assert loaded.policy().window == timedelta(seconds=300)
         assert loaded.policy().quiet is None
         assert loaded.api_token is None
+        assert loaded.reuse_policy().mode is ReuseMode.SIMILAR
+
+    @pytest.mark.parametrize("mode", ReuseMode)
+    def test_the_modes_of_reuse_are_words(self, mode: ReuseMode) -> None:
+        loaded = settings.load(settings.EmbeddedSettings, {"REUSE_ANALYSES": f" {mode.upper()} "})
+        assert loaded.reuse_policy().mode is mode
+
+    def test_another_word_is_refused_with_those_there_are(self) -> None:
+        with pytest.raises(SettingsError, match=r"REUSE_ANALYSES \(is none of never, exact, similar\)"):
+            settings.load(settings.EmbeddedSettings, {"REUSE_ANALYSES": "yes"})
 
     @pytest.mark.parametrize("budget", ["-1", "nan", "inf", "ten", "1,5"])
     def test_a_budget_is_an_amount(self, budget: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from fastapi.testclient import TestClient
 
 from local.home import Home
 from local.server import application
-from shared.domain.assets import Asset, Detection
+from shared.domain.assets import Asset, Detection, SeenBefore
 from shared.domain.detections import Segment
 from shared.domain.stages import Stage, StageRecord, StageState
 from shared.ids import new_uuid
@@ -254,6 +255,14 @@ class TestAnalysis:
         status = client.get(f"/video/status/{asset_id}").json()
         assert (status["progress"], status["result"]["confidence"]) == (100, 0.9)
         assert status["stages"]["detect"]["progress"] == 100
+
+    def test_an_asset_seen_before_says_with_which_and_what_was_reused(self, client: TestClient, home: Home) -> None:
+        asset_id = stored(home, ingest=DONE, detect=replace(DONE, reused_from="earlier"))
+        home.documents.commit([assets.seen_update(asset_id, SeenBefore("earlier", exact=False, distance=2))])
+        body = client.get(f"/analysis/{asset_id}").json()
+        assert body["seen_before"] == {"asset_id": "earlier", "exact": False, "distance": 2, "reused": ["detect"]}
+        assert body["note"].startswith("Seen before: asset earlier ")
+        assert [stage["reused_from"] for stage in body["stages"].values()] == [None, "earlier", None, None]
 
     @pytest.mark.parametrize("path", ["/analysis/", "/video/status/", "/incidents/", "/beacons/"])
     @pytest.mark.parametrize("id", ["unknown", "x" * 2000, "%2e%2e", "%00", "*"])

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis.extra.numpy import arrays
 
-from shared.detection.phash import distance, perceptual_hash
+from shared.detection.phash import perceptual_hash
 from shared.detection.probe import StreamProbe
+from shared.domain.reuse import hash_distance
 from shared.errors import MediaUnusable
 from shared.ports import MediaFacts
 from tests.unit.detection.videos import Pipe, blobs, encode, sound_only, turned
@@ -136,12 +137,12 @@ def test_the_hash_survives_another_encoding(seconds: int) -> None:
     ):
         facts = probed(other)
         assert facts.sha256 != original.sha256
-        assert distance(facts.perceptual_hash, original.perceptual_hash) <= 6
+        assert hash_distance(facts.perceptual_hash, original.perceptual_hash) <= 6
 
 
 def test_different_videos_have_hashes_far_apart() -> None:
     hashes = [probed(encode(paint=blobs(seed), seconds=1)).perceptual_hash for seed in range(6)]
-    assert min(distance(one, other) for one, other in combinations(hashes, 2)) >= 12
+    assert min(hash_distance(one, other) for one, other in combinations(hashes, 2)) >= 12
 
 
 def test_pictures_without_detail_have_the_zero_hash() -> None:

@@ -1,0 +1,286 @@
+"""Uploads that were seen before: what is reused, and above all what is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from shared.domain.assets import Asset, SeenBefore
+from shared.domain.reuse import Known, ReuseMode, ReusePolicy
+from shared.domain.stages import Stage, StageState
+from shared.ports import ContextAnswer, ContextRequest, Delete, Delivery, Depth, Documents, Query
+from shared.repositories import assets, fingerprints, timelines
+from tests.fakes import NOON
+from tests.handlers.pipeline import ListBus, Pipeline, WordDetector, delivery_of, ledger
+
+ANSWER = {"objects": ["door"], "emotions": [], "scenes": ["yard"], "description": "A yard.", "threat_level": 0}
+
+
+class Describer:
+    """A `ContextModel` that counts how often it is asked."""
+
+    def __init__(self, name: str = "describer-1") -> None:
+        self.name = name
+        self.depths: Sequence[Depth] = (Depth.VIDEO, Depth.STILLS)
+        self.calls = 0
+
+    def describe(self, request: ContextRequest, report: Callable[[float], None]) -> ContextAnswer:
+        self.calls += 1
+        return ContextAnswer(json.dumps(ANSWER), self.name)
+
+
+@pytest.fixture
+def pipeline(pipeline: Pipeline) -> Pipeline:
+    """One whose context model can be asked."""
+    pipeline.model = Describer()
+    return pipeline
+
+
+def sent(pipeline: Pipeline, bus: ListBus, content: str, *, source_id: str = "gate") -> Asset:
+    """An upload that went through all stages, each message once."""
+    asset_id, notification = pipeline.upload(content, source_id=source_id)
+    return ended(pipeline, bus, asset_id, notification)
+
+
+def ended(pipeline: Pipeline, bus: ListBus, asset_id: str, notification: Delivery) -> Asset:
+    handlers = pipeline.handlers()
+    handlers["ingest"](notification)
+    for topic, stages in (("media-uploaded", ["detect"]), ("media-detected", ["context", "correlate"])):
+        for message in bus.of_topic(topic):
+            if json.loads(message.data)["asset_id"] == asset_id:
+                for stage in stages:
+                    handlers[stage](delivery_of(message))
+    return pipeline.asset(asset_id)
+
+
+def calls(pipeline: Pipeline) -> tuple[int, int]:
+    """How often the detector and the context model were asked."""
+    assert isinstance(pipeline.model, Describer)
+    return pipeline.detector.calls, pipeline.model.calls
+
+
+def reused(asset: Asset) -> dict[str, str | None]:
+    return {stage.value: record.reused_from for stage, record in asset.stages.items() if record.reused_from}
+
+
+class TestTheSameBytes:
+    def test_a_renamed_file_is_neither_scored_nor_described_again(self, pipeline: Pipeline, bus: ListBus) -> None:
+        first = sent(pipeline, bus, "fight")
+        second = sent(pipeline, bus, "fight", source_id="yard")
+        assert second.seen_before == SeenBefore(first.id, exact=True, distance=0)
+        assert (second.detection, second.context) == (first.detection, first.context)
+        assert reused(second) == {"detect": first.id, "context": first.id}
+        assert calls(pipeline) == (1, 1)
+        assert ledger(second, Stage.CONTEXT).cost_usd == 0
+
+    def test_it_is_a_new_observation_where_it_is(self, pipeline: Pipeline, bus: ListBus) -> None:
+        first = sent(pipeline, bus, "fight")
+        second = sent(pipeline, bus, "fight", source_id="yard")
+        assert first.incident_ids != second.incident_ids
+        assert len(bus.of_topic("incident-opened")) == 2
+        assert len(bus.of_topic("media-analysed")) == 2
+
+    def test_its_timeline_and_sheet_are_its_own(self, pipeline: Pipeline, bus: ListBus) -> None:
+        first = sent(pipeline, bus, "fight")
+        second = sent(pipeline, bus, "fight")
+        assert timelines.load(pipeline.media, second.id) == replace(
+            timelines.load(pipeline.media, first.id), asset_id=second.id
+        )
+        timelines.discard(pipeline.media, first.id)
+        assert timelines.load_sheet(pipeline.media, second.id).startswith(b"fight")
+
+    def test_all_later_ones_lead_to_the_one_that_was_looked_at(self, pipeline: Pipeline, bus: ListBus) -> None:
+        first = sent(pipeline, bus, "calm")
+        later = [sent(pipeline, bus, "calm") for _ in range(3)]
+        assert {asset.seen_before for asset in later} == {SeenBefore(first.id, exact=True, distance=0)}
+        assert pipeline.documents.count(Query(fingerprints.COLLECTION)) == 1
+
+    def test_a_repeated_delivery_never_finds_itself(self, pipeline: Pipeline, bus: ListBus) -> None:
+        asset_id, notification = pipeline.upload("fight")
+        for copy in (notification, replace(notification, message_id="again")):
+            asset = ended(pipeline, bus, asset_id, copy)
+        assert asset.seen_before is None
+        assert reused(asset) == {}
+
+    def test_two_that_arrive_together_are_both_analysed(self, pipeline: Pipeline, bus: ListBus) -> None:
+        uploads = [pipeline.upload("fight") for _ in range(2)]
+        handlers = pipeline.handlers()
+        for _, notification in uploads:
+            handlers["ingest"](notification)
+        detected = [asset_id for asset_id, _ in uploads]
+        assert [pipeline.asset(asset_id).seen_before for asset_id in detected] == [None, None]
+        # Whichever is done first may be found by the other, if that begins after it.
+        first, second = (delivery_of(message) for message in bus.of_topic("media-uploaded"))
+        handlers["detect"](first)
+        handlers["detect"](second)
+        assert pipeline.asset(detected[1]).seen_before == SeenBefore(detected[0], exact=True, distance=0)
+
+
+class TestNothingIsReused:
+    def test_where_the_profile_says_never(self, pipeline: Pipeline, bus: ListBus) -> None:
+        pipeline.reuse = ReusePolicy(mode=ReuseMode.NEVER)
+        assert [sent(pipeline, bus, "fight gate 1").seen_before for _ in range(2)] == [None, None]
+        assert calls(pipeline) == (2, 2)
+
+    def test_after_another_model_which_is_found_again_by_the_next(self, pipeline: Pipeline, bus: ListBus) -> None:
+        first = sent(pipeline, bus, "fight")
+        pipeline.detector = WordDetector("word-detector-2")
+        second = sent(pipeline, bus, "fight")
+        assert second.seen_before == SeenBefore(first.id, exact=True, distance=0)
+        assert reused(second) == {"context": first.id}
+        third = sent(pipeline, bus, "fight")
+        assert third.seen_before == SeenBefore(second.id, exact=True, distance=0)
+        assert pipeline.detector.calls == 1
+
+    def test_of_a_context_of_another_model(self, pipeline: Pipeline, bus: ListBus) -> None:
+        sent(pipeline, bus, "fight")
+        pipeline.model = Describer("describer-2")
+        second = sent(pipeline, bus, "fight")
+        assert set(reused(second)) == {"detect"}
+        assert second.context is not None
+        assert second.context.model == "describer-2"
+
+    def test_of_a_context_that_looked_less_closely(self, pipeline: Pipeline, bus: ListBus) -> None:
+        first = sent(pipeline, bus, "fight")
+        assert first.context is not None
+        stills = replace(first.context, depth="stills")
+        pipeline.documents.commit([assets.context_update(first.id, stills)])
+        assert set(reused(sent(pipeline, bus, "fight"))) == {"detect"}
+
+    def test_of_an_upload_that_failed(self, pipeline: Pipeline, bus: ListBus) -> None:
+        for _ in range(2):
+            asset = sent(pipeline, bus, "nonsense")
+            assert ledger(asset, Stage.DETECT).state is StageState.FAILED
+            assert asset.seen_before is None
+        assert pipeline.detector.calls == 2
+
+    @pytest.mark.parametrize("stage", [Stage.DETECT, Stage.CONTEXT])
+    def test_by_a_replay(self, stage: Stage, pipeline: Pipeline, bus: ListBus) -> None:
+        sent(pipeline, bus, "fight")
+        second = sent(pipeline, bus, "fight")
+        topic = {Stage.DETECT: "media-uploaded", Stage.CONTEXT: "media-detected"}[stage]
+        message = bus.of_topic(topic)[-1]
+        order = {**json.loads(message.data), "replay": {"id": "r1", "stage": stage.value}}
+        before = calls(pipeline)
+        pipeline.handlers()[stage.value](delivery_of(replace(message, data=json.dumps(order).encode())))
+        assert sum(calls(pipeline)) == sum(before) + 1
+        assert ledger(pipeline.asset(second.id), stage).reused_from is None
+
+    def test_of_an_asset_that_is_gone(self, pipeline: Pipeline, bus: ListBus) -> None:
+        first = sent(pipeline, bus, "fight")
+        pipeline.documents.commit([Delete(assets.COLLECTION, first.id)])
+        second = sent(pipeline, bus, "fight")
+        assert (second.seen_before, reused(second)) == (None, {})
+
+    def test_of_an_asset_whose_timeline_is_gone(self, pipeline: Pipeline, bus: ListBus) -> None:
+        first = sent(pipeline, bus, "fight gate 1")
+        timelines.discard(pipeline.media, first.id)
+        second = sent(pipeline, bus, "fight gate 1")
+        assert second.seen_before == SeenBefore(first.id, exact=True, distance=0)
+        assert set(reused(second)) == {"context"}
+        assert timelines.load(pipeline.media, second.id).asset_id == second.id
+
+    def test_of_what_is_too_old(self, pipeline: Pipeline, bus: ListBus) -> None:
+        sent(pipeline, bus, "fight gate 1")
+        pipeline.clock.advance(timedelta(days=31).total_seconds())
+        assert sent(pipeline, bus, "fight gate 1").seen_before is None
+        assert calls(pipeline) == (2, 2)
+
+    def test_of_an_object_that_was_overwritten(self, pipeline: Pipeline, bus: ListBus) -> None:
+        first = sent(pipeline, bus, "fight")
+        overwriting = pipeline.drop(first.object_name, "calm")
+        ended(pipeline, bus, first.id, overwriting)
+        assert sent(pipeline, bus, "fight").seen_before is None
+
+
+class TestTheSameRecordingEncodedAnew:
+    def test_it_is_looked_at_and_takes_the_earlier_detection_over(self, pipeline: Pipeline, bus: ListBus) -> None:
+        first = sent(pipeline, bus, "fight gate 1")
+        second = sent(pipeline, bus, "fight gate 1 smaller")
+        assert second.seen_before == SeenBefore(first.id, exact=False, distance=0)
+        assert reused(second) == {"detect": first.id, "context": first.id}
+        assert calls(pipeline) == (2, 1)
+
+    def test_a_copy_too_bad_to_show_it_is_still_called_what_it_is(self, pipeline: Pipeline, bus: ListBus) -> None:
+        first = sent(pipeline, bus, "fight gate 1")
+        second = sent(pipeline, bus, "calm gate 1 blurred")
+        assert second.detection == first.detection
+        assert second.incident_ids == first.incident_ids
+        assert timelines.load(pipeline.media, second.id).segments == timelines.load(pipeline.media, first.id).segments
+
+    def test_a_milder_analysis_never_hides_what_the_copy_shows(self, pipeline: Pipeline, bus: ListBus) -> None:
+        first = sent(pipeline, bus, "calm gate 1")
+        second = sent(pipeline, bus, "fight gate 1 sharper")
+        assert second.seen_before == SeenBefore(first.id, exact=False, distance=0)
+        assert reused(second) == {}
+        assert second.detection is not None
+        assert second.detection.segments[0].confidence == 0.9
+        assert len(second.incident_ids) == 1
+        assert calls(pipeline) == (2, 2)
+
+    def test_another_scene_of_the_same_camera_was_not_seen(self, pipeline: Pipeline, bus: ListBus) -> None:
+        sent(pipeline, bus, "calm gate 1")
+        second = sent(pipeline, bus, "fight gate 2")
+        assert (second.seen_before, reused(second)) == (None, {})
+        assert len(second.incident_ids) == 1
+
+    def test_where_nothing_moves_nothing_was_seen(self, pipeline: Pipeline, bus: ListBus) -> None:
+        sent(pipeline, bus, "calm gate")
+        assert sent(pipeline, bus, "scuffle gate").seen_before is None
+
+    def test_in_the_exact_mode_it_is_said_and_analysed_anew(self, pipeline: Pipeline, bus: ListBus) -> None:
+        pipeline.reuse = ReusePolicy(mode=ReuseMode.EXACT)
+        first = sent(pipeline, bus, "fight gate 1")
+        second = sent(pipeline, bus, "scuffle gate 1 smaller")
+        assert second.seen_before == SeenBefore(first.id, exact=False, distance=0)
+        assert reused(second) == {}
+        assert second.detection is not None
+        assert second.detection.segments[0].confidence == 0.6
+        assert calls(pipeline) == (2, 2)
+
+    def test_after_another_model_it_is_not_compared(self, pipeline: Pipeline, bus: ListBus) -> None:
+        sent(pipeline, bus, "fight gate 1")
+        pipeline.detector = WordDetector("word-detector-2")
+        assert sent(pipeline, bus, "fight gate 1 smaller").seen_before is None
+
+    def test_the_copys_own_bytes_are_known_from_then_on(self, pipeline: Pipeline, bus: ListBus) -> None:
+        sent(pipeline, bus, "fight gate 1")
+        second = sent(pipeline, bus, "fight gate 1 smaller")
+        third = sent(pipeline, bus, "fight gate 1 smaller")
+        assert third.seen_before == SeenBefore(second.id, exact=True, distance=0)
+        assert third.detection == second.detection
+        assert calls(pipeline) == (2, 1)
+
+    def test_without_its_fingerprint_nothing_is_proved(self, pipeline: Pipeline, bus: ListBus) -> None:
+        first = sent(pipeline, bus, "fight gate 1")
+        pipeline.media.delete(timelines.fingerprint_name(first.id))
+        assert sent(pipeline, bus, "fight gate 1 smaller").seen_before is None
+
+
+class TestRepository:
+    def known(self, asset_id: str, minutes: int, sha256: str = "aa") -> Known:
+        return Known(asset_id, sha256, "0" * 15 + "1", 2.0, "m", 0.5, NOON + timedelta(minutes=minutes))
+
+    def test_the_newest_are_found_by_their_bytes(self, documents: Documents) -> None:
+        everyone = [self.known(f"a{n}", n) for n in range(20)]
+        documents.commit([fingerprints.registration(known, []) for known in everyone])
+        documents.commit([fingerprints.registration(self.known("other", 99, "bb"), [])])
+        assert fingerprints.same_bytes(documents, "aa") == everyone[: -fingerprints.MOST_EXACT - 1 : -1]
+
+    def test_each_is_found_once_however_many_bands_it_shares(self, documents: Documents) -> None:
+        one, other = self.known("one", 1), self.known("other", 2)
+        documents.commit(
+            [fingerprints.registration(one, ["1/0/f", "1/1/0"]), fingerprints.registration(other, ["1/1/0"])]
+        )
+        assert sorted(k.asset_id for k in fingerprints.in_bands(documents, ["1/0/f", "1/1/0"])) == ["one", "other"]
+        assert fingerprints.in_bands(documents, ["1/0/0"]) == []
+
+    def test_an_upload_registered_anew_is_there_once(self, documents: Documents) -> None:
+        documents.commit([fingerprints.registration(self.known("one", 1), ["1/0/f"])])
+        documents.commit([fingerprints.registration(replace(self.known("one", 1), model="n"), [])])
+        assert [known.model for known in fingerprints.same_bytes(documents, "aa")] == ["n"]
+        assert fingerprints.in_bands(documents, ["1/0/f"]) == []
