@@ -31,6 +31,9 @@ CONNECT_SECONDS = 10.0
 REPLY_SECONDS = 120.0
 """The last part's reply comes after the server has checked the whole file."""
 
+LONGEST_WAIT_SECONDS = 60.0
+"""However long a server asks to be left alone, for somebody looks on."""
+
 POLL_SECONDS = 0.5
 
 CONTENT_TYPES = {
@@ -50,6 +53,10 @@ _MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
 
 class UploadFailed(Exception):
     """This file can't be sent; the message is a sentence for the person who sent it."""
+
+
+class Refused(UploadFailed):
+    """The server will not take it, now or later: nothing of it is worth remembering."""
 
 
 class Stopped(Exception):
@@ -140,15 +147,17 @@ class Uploader:
 
     def _send_open(self, file: BinaryIO, identity: Identity, name: str, progress: Progress) -> str:
         begun = self._memory.recall(identity)
-        if begun is not None:
-            with suppress(_SessionGone):
-                return self._send_all(file, identity, begun, progress)
-            self._memory.forget(identity)
         try:
+            if begun is not None:
+                with suppress(_SessionGone):
+                    return self._send_all(file, identity, begun, progress)
             return self._send_all(file, identity, self._begin(identity, name, progress), progress)
         except _SessionGone:
             self._memory.forget(identity)
             raise UploadFailed("the server has lost its upload session; send it again") from None
+        except Refused:
+            self._memory.forget(identity)
+            raise
 
     # ------------------------------------------------------------------ beginning
 
@@ -303,8 +312,8 @@ def _granted(reply: httpx.Response) -> httpx.Response:
         return reply
     _check_passing(reply)
     if reply.status_code == 401:
-        raise UploadFailed("the server wants another token (--token or SIGHTLINE_API_TOKEN)")
-    raise UploadFailed(f"the server refuses it ({reply.status_code}): {_sentence(reply)}")
+        raise Refused("the server wants another token (--token or SIGHTLINE_API_TOKEN)")
+    raise Refused(f"the server refuses it ({reply.status_code}): {_sentence(reply)}")
 
 
 def _arrived(reply: httpx.Response, size: int) -> int:
@@ -322,7 +331,8 @@ def _check_passing(reply: httpx.Response) -> None:
     if reply.status_code not in _PASSING:
         return
     asked = reply.headers.get("retry-after", "")
-    raise _Passing(f"the server answers {reply.status_code}", float(asked) if asked.isdigit() else 0.0)
+    wait = min(float(asked), LONGEST_WAIT_SECONDS) if re.fullmatch("[0-9]{1,9}", asked) else 0.0
+    raise _Passing(f"the server answers {reply.status_code}", wait)
 
 
 def _content(reply: httpx.Response) -> dict[str, Any]:

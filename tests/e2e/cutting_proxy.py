@@ -17,11 +17,13 @@ BLOCK = 16 << 10
 class Way:
     """What happens on the way. `cuts`: after so many bytes sent in all, the connection that sends is cut.
 
-    `lost_replies`: a reply that holds one of these is cut instead of delivered, once each.
+    `lost_replies`: a reply that holds one of these is cut instead of delivered, once each. `refusals`: the statuses
+    that the next requests are answered on the way, before any reaches the server.
     """
 
     cuts: list[int] = field(default_factory=list)
     lost_replies: list[bytes] = field(default_factory=list)
+    refusals: list[int] = field(default_factory=list)
     bytes_a_second: float = 0.0
     sent: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -36,6 +38,14 @@ class Way:
                 self.cuts.pop(0)
                 return False
         return True
+
+    def refusal(self, block: bytes) -> bytes:
+        """The reply to a request that begins here and is answered on the way; empty if it is not."""
+        with self.lock:
+            if not self.refusals or not block.startswith((b"POST ", b"PUT ")):
+                return b""
+            status = self.refusals.pop(0)
+        return b"HTTP/1.1 %d Not Now\r\nRetry-After: 0\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % status
 
     def passes_down(self, block: bytes) -> bool:
         """Whether the next bytes of the server get through."""
@@ -71,8 +81,21 @@ def _accept(listener: socket.socket, target: int, way: Way) -> None:
             continue
         server.settimeout(None)
         both = [client, server]
-        threading.Thread(target=_carry, args=(client, server, way.passes_up, both), daemon=True).start()
+        threading.Thread(target=_carry_up, args=(client, server, way, both), daemon=True).start()
         threading.Thread(target=_carry, args=(server, client, way.passes_down, both), daemon=True).start()
+
+
+def _carry_up(client: socket.socket, server: socket.socket, way: Way, both: Sequence[socket.socket]) -> None:
+    def passes(block: bytes) -> bool:
+        if refusal := way.refusal(block):
+            client.sendall(refusal)
+            client.shutdown(socket.SHUT_WR)
+            while client.recv(BLOCK):  # or the reply would be lost with what is still under way
+                pass
+            return False
+        return way.passes_up(block)
+
+    _carry(client, server, passes, both)
 
 
 def _carry(

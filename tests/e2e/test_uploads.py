@@ -122,6 +122,21 @@ def test_cut_connections_cost_time_and_nothing_else(large: Path, memory: UploadM
         check_analysed(origin, video_id)
 
 
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_what_passes_is_waited_for(status: int, fight: Path, memory: UploadMemory, tmp_path: Path) -> None:
+    way = Way(refusals=[status] * (QUICK.tries - 1))
+    with way_to_server(tmp_path, way) as (origin, _), uploader_to(origin, memory) as uploader:
+        waits: list[str] = []
+        uploader.send(fight, Progress(waiting=waits.append))
+        assert way.refusals == []
+        assert f"the server answers {status}" in waits
+        way.refusals = [status] * QUICK.tries
+        fight_again = tmp_path / "again.mp4"
+        shutil.copyfile(fight, fight_again)
+        with pytest.raises(UploadFailed, match=f"answers {status}; given up after {QUICK.tries} tries"):
+            uploader.send(fight_again)
+
+
 @pytest.mark.parametrize("reply", [b'"upload_url"', b"x-guploader-uploadid", b" 308 ", b"x-goog-generation"])
 def test_a_lost_reply_makes_no_second_upload(reply: bytes, large: Path, memory: UploadMemory, tmp_path: Path) -> None:
     with (
@@ -299,6 +314,20 @@ def test_a_session_the_server_has_forgotten_begins_anew(fight: Path, memory: Upl
         with uploader_to(origin, memory) as uploader:
             assert uploader.send(fight) != "old"
     assert remembered(tmp_path) == []
+
+
+def test_a_refused_session_is_told_and_not_remembered(fight: Path, memory: UploadMemory, tmp_path: Path) -> None:
+    with (
+        running_server(tmp_path / "data", port=free_port(), config=EmbeddedSettings()) as origin,
+        uploader_to(origin, memory) as uploader,
+    ):
+        status = fight.stat()
+        identity = Identity(str(fight), status.st_size, status.st_mtime_ns, origin, None)
+        memory.remember(identity, Sending("old", f"{origin}/sightline-media/media/old"))
+        with pytest.raises(UploadFailed, match=r"refuses it \(403\): Access denied\."):
+            uploader.send(fight)
+        assert remembered(tmp_path) == []
+        uploader.send(fight)
 
 
 def test_a_stopped_upload_is_remembered(large: Path, memory: UploadMemory, tmp_path: Path) -> None:
