@@ -213,6 +213,17 @@ class TestAtomicity:
             documents.commit([Increment("things", "a", "n"), Create("things", "a", {})])
         assert documents.get("things", "a") is None
 
+    def test_an_update_of_one_version_may_be_followed_by_others_of_the_same_document(
+        self, documents: Documents
+    ) -> None:
+        seen = put(documents, {"name": "lamp", "count": 2}).version
+        writes = [Update("things", "a", {"count": 3}, version=seen), Update("things", "a", {"name": "torch"})]
+        documents.commit(writes)
+        assert data(documents) == {"name": "torch", "count": 3}
+        with pytest.raises(VersionConflict):
+            documents.commit(writes)
+        assert data(documents) == {"name": "torch", "count": 3}
+
     def test_writes_to_one_document_happen_in_their_order(self, documents: Documents) -> None:
         writes: list[Write] = [Create("things", "a", {"n": 1}), Increment("things", "a", "n", 4)]
         documents.commit([*writes, Update("things", "a", {"m": 2})])
