@@ -6,15 +6,13 @@ import logging
 import threading
 from collections.abc import Callable
 
-from shared.errors import SightlineError
-
 log = logging.getLogger(__name__)
 
 
 class Ticker:
     """Calls `action` at once and then every `seconds`, until the block it is entered for ends.
 
-    What is wrong with the world is logged, and tried again at the next time.
+    Whatever goes wrong is logged, and tried again at the next time.
     """
 
     def __init__(self, name: str, seconds: float, action: Callable[[], object]) -> None:
@@ -35,7 +33,7 @@ class Ticker:
         while True:
             try:
                 self._action()
-            except SightlineError as error:
-                log.warning("%s failed, until the next time: %s", self._thread.name, error)
+            except Exception:
+                log.warning("%s failed, until the next time", self._thread.name, exc_info=True)
             if self._stopping.wait(self._seconds):
                 return

@@ -6,8 +6,8 @@ never among them. Asking again is harmless (whoever finds the work done acknowle
     claimed        the worker dies   lease runs out        requeued           nobody comes          requeued
     ───●──────────────────✗────────────────┤┄┄┄ grace ┄┄┄┄┄┄●┄┄┄ grace · 2 ┄┄┄┄┄●┄┄┄ grace · 4 ┄┄┄┄┄▶ time
 
-The waits double because a message may only be queued behind many others. A piece of work ends as failed when its
-worker was lost in its last attempt, or when it was asked for `MAX_REQUEUES` times and nobody came; a message that comes
+The waits double because a message may only be queued behind many others. A piece of work ends as failed when it was
+claimed `MAX_ATTEMPTS` times in all, or when it was asked for `MAX_REQUEUES` times and nobody came; a message that comes
 after all still runs it (`WorkState.GIVEN_UP`).
 """
 
@@ -52,6 +52,7 @@ class WorkReason(StrEnum):
     WORKER_SILENT = "worker_silent"
     DELIVERY_LOST = "delivery_lost"
     WORKER_LOST = "worker_lost"
+    RETRIES_EXHAUSTED = "retries_exhausted"
     NEVER_DELIVERED = "never_delivered"
 
     @property
@@ -62,7 +63,7 @@ class WorkReason(StrEnum):
     @property
     def gives_up(self) -> bool:
         """Whether its stage shall end as failed."""
-        return self in {WorkReason.WORKER_LOST, WorkReason.NEVER_DELIVERED}
+        return self in {WorkReason.WORKER_LOST, WorkReason.RETRIES_EXHAUSTED, WorkReason.NEVER_DELIVERED}
 
 
 def decide_work(record: WorkRecord, now: datetime, grace: timedelta) -> WorkReason:
@@ -71,8 +72,11 @@ def decide_work(record: WorkRecord, now: datetime, grace: timedelta) -> WorkReas
         return WorkReason.SETTLED
     if now < record.lease_until + grace * 2**record.requeued:
         return WorkReason.TOO_EARLY
+    last = record.attempts >= MAX_ATTEMPTS
     if record.state is WorkState.RUNNING:
-        return WorkReason.WORKER_LOST if record.attempts >= MAX_ATTEMPTS else WorkReason.WORKER_SILENT
+        return WorkReason.WORKER_LOST if last else WorkReason.WORKER_SILENT
+    if last:
+        return WorkReason.RETRIES_EXHAUSTED
     return WorkReason.NEVER_DELIVERED if record.requeued >= MAX_REQUEUES else WorkReason.DELIVERY_LOST
 
 
@@ -80,6 +84,8 @@ def why_given_up(reason: WorkReason, record: WorkRecord) -> str:
     """The sentence for the ledger."""
     if reason is WorkReason.WORKER_LOST:
         return f"The worker was lost {record.attempts} times while it was at this stage."
+    if reason is WorkReason.RETRIES_EXHAUSTED:
+        return f"The stage failed {record.attempts} times; its message waits among the dead letters."
     return f"The stage's message was sent {record.requeued} more times, and no worker took it."
 
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 
 from shared import ids
@@ -25,6 +25,9 @@ from shared.repositories import assets, timelines
 log = logging.getLogger(__name__)
 
 BATCH = 100
+
+LOOK_BACK = timedelta(days=1)
+"""How far the first look goes for dropped files: an archive that lay there before shall not be analysed unasked."""
 
 Cleaner = Callable[[datetime], int]
 """Removes what was left at a service before a moment; returns how much that was."""
@@ -60,7 +63,7 @@ def tidy(deps: Deps, now: datetime, since: datetime | None, counts: Counter[str]
         errors = counts["errors"]
         for prefix in (timelines.PREFIX, DIRECT_PREFIX):
             _remove_orphans(deps, prefix, since, before, counts)
-        _announce_dropped(deps, since, before, counts)
+        _announce_dropped(deps, since or before - LOOK_BACK, before, counts)
     except Exception:
         counts["errors"] += 1
         log.exception("the bucket could not be looked through")
@@ -101,7 +104,7 @@ def _remove(deps: Deps, info: BlobInfo, counts: Counter[str]) -> None:
         log.exception("%s could not be removed", info.name)
 
 
-def _announce_dropped(deps: Deps, since: datetime | None, before: datetime, counts: Counter[str]) -> None:
+def _announce_dropped(deps: Deps, since: datetime, before: datetime, counts: Counter[str]) -> None:
     """Says again that a file was dropped into the bucket whose notification was lost: it has no asset to wait in."""
     for batch in _batches(deps.media, MEDIA_PREFIX, since, before):
         owners = [(info, _possible_owners(deps.bucket, info)) for info in batch]

@@ -63,6 +63,9 @@ PAGE = 100
 PAGES = 5
 """Looked at of each kind in one run; the next run goes on from there."""
 
+LONGEST = timedelta(minutes=2)
+"""After that a run begins nothing new: while a service is away, each item may cost half a minute of waiting for it."""
+
 RETRYING = "retrying"
 """The ledger's code of a pending stage that is tried again."""
 
@@ -114,7 +117,7 @@ def sweep(deps: Deps) -> Mapping[str, int]:
         report = replace(report, looked_until=_tidy(run))
     detail = ", ".join(f"{kind} {count}" for kind, count in sorted(run.counts.items())) or "nothing to do"
     components.report_maintenance(deps.documents, replace(report, detail=detail, counts=dict(run.counts)))
-    log.info("swept: %s", detail)
+    log.log(logging.INFO if run.counts else logging.DEBUG, "swept: %s", detail)
     return run.counts
 
 
@@ -157,7 +160,7 @@ def _old_ones(run: _Run, query: Query, moment: str, name: str) -> Iterator[Docum
         except Malformed:  # another version's cursor: begin again, next time
             return
         for document in page.documents:
-            if document.data[moment] > run.now - run.deps.grace:
+            if document.data[moment] > run.now - run.deps.grace or run.deps.clock.now() > run.now + LONGEST:
                 return
             yield document
         cursor = page.next_cursor

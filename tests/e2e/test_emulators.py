@@ -5,18 +5,28 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
+from google.cloud import firestore
 
 from infra import topology
 from local import __main__ as command_line
 from local import stack
 from local.client import SightlineClient
 from local.emulators import PROJECT, free_port
+from shared.adapters.google.documents import FirestoreDocuments
+from shared.adapters.system_clock import SystemClock
+from shared.domain.assets import Asset, object_name_of
+from shared.domain.stages import Stage, WorkRecord, WorkState
+from shared.ids import new_uuid
+from shared.repositories import assets, components, work
 from tests.conftest import require_emulators
 from tests.e2e import scenario
 
@@ -59,6 +69,24 @@ def test_an_upload_url_is_good_for_one_thing_once(client: SightlineClient, fight
     scenario.check_upload_urls(client, fight)
 
 
+def test_the_sweeper_runs_on_its_schedule_and_mends(client: SightlineClient, running: stack.Stack) -> None:
+    documents = FirestoreDocuments(firestore.Client(project=PROJECT))
+    long_ago = SystemClock().now() - timedelta(days=1)
+    given_up = Asset(new_uuid(), "", long_ago)
+    documents.commit([assets.creation(replace(given_up, object_name=object_name_of(given_up.id)))])
+    silent = WorkRecord(WorkState.RUNNING, "nobody", 5, long_ago)
+    request = work.Request(given_up.id, Stage.DETECT).with_message(b"{}", {})
+    documents.commit([work.claim(new_uuid(), silent, None, request)])
+    deadline = time.monotonic() + 100
+    while (run := components.last_maintenance(documents)) is None or "worker_lost" not in run.counts:
+        assert time.monotonic() < deadline, run
+        time.sleep(0.5)
+    assert run.counts == {"upload_never_came": 1, "worker_lost": 1}
+    stages = client.analysis(given_up.id)["stages"]
+    assert (stages["ingest"]["error_code"], stages["detect"]["error_code"]) == ("upload_never_came", "worker_lost")
+    assert httpx.get(f"{running.base_url}/health").json()["components"]["maintain"] == "ok"
+
+
 def test_the_functions_insist_on_the_token(running: stack.Stack) -> None:
     for path in ("/incidents", "/analysis/x", "/beacons/x"):
         assert httpx.get(running.base_url + path).status_code == 401
@@ -75,7 +103,7 @@ def test_the_functions_insist_on_the_token(running: stack.Stack) -> None:
     ],
 )
 def test_malformed_pushes_are_acknowledged(running: stack.Stack, headers: dict[str, str], body: bytes) -> None:
-    for function in ("ingest", "detect", "correlate"):
+    for function in ("ingest", "detect", "correlate", "maintain"):
         reply = httpx.post(running.functions[function], content=body, headers=headers, timeout=30)
         assert reply.status_code == 204, function
 
@@ -91,7 +119,7 @@ def test_logs_are_json_with_stage_asset_and_trace(running: stack.Stack, client: 
     asset_id = scenario.send(client, fight)
     client.wait_until_ended(asset_id, timeout=scenario.TIMEOUT_SECONDS)
     traces = set()
-    for function in ("ingest", "detect", "correlate"):
+    for function in ("ingest", "detect", "correlate", "maintain"):
         lines = [json.loads(line) for line in (running.logs / f"{function}.log").read_text().splitlines()]
         ours = [line for line in lines if line.get("asset") == asset_id]
         assert ours, function

@@ -19,7 +19,7 @@ from shared.domain.stages import AssetState, Stage, StageState, asset_state
 from shared.errors import InProgress, Retryable
 from shared.handlers import direct, leftovers, maintain
 from shared.ids import new_uuid
-from shared.ports import Delete, Delivery, DetectionRun, Query, Set, Update, Write
+from shared.ports import Delete, Delivery, DetectionRun, OutgoingMessage, Query, Set, Update, Write
 from shared.repositories import assets, components, timelines, work
 from tests.fakes import ManualClock
 from tests.handlers.pipeline import (
@@ -213,6 +213,22 @@ class TestWork:
             pipeline.handlers()["detect"](replace(message, attempt=5))
         assert sweep(pipeline) == {}
         assert ledger(pipeline.asset(asset_id), Stage.DETECT).error_code == "retries_exhausted"
+
+    def test_that_failed_five_times_ends_even_if_no_delivery_said_which_it_was(
+        self, pipeline: Pipeline, bus: ListBus
+    ) -> None:
+        asset_id, message = ingested(pipeline, bus)
+        pipeline.detector.detect = _no_disk  # type: ignore[method-assign]
+        for _ in range(5):
+            with pytest.raises(OSError, match="disk"):
+                pipeline.handlers()["detect"](message)
+        del pipeline.detector.detect
+        assert sweep(pipeline) == {"retries_exhausted": 1}
+        record = ledger(pipeline.asset(asset_id), Stage.DETECT)
+        assert record.error_message == "The stage failed 5 times; its message waits among the dead letters."
+        pipeline.handlers()["detect"](message)
+        play(pipeline, bus)
+        assert asset_state(pipeline.asset(asset_id).stages) is AssetState.DONE
 
     def test_that_nobody_ever_takes_fails_in_the_end(self, pipeline: Pipeline, bus: ListBus) -> None:
         asset_id, _ = ingested(pipeline, bus)
@@ -416,6 +432,21 @@ class TestAssets:
         assert sweep(pipeline) == {"errors": 1, "message_lost": 1}
         assert sweep(pipeline)["errors"] == 4
 
+    def test_a_run_that_takes_long_begins_nothing_new(self, pipeline: Pipeline, bus: ListBus) -> None:
+        for _ in range(2):
+            ingested(pipeline, bus)
+        publish = bus.publish
+
+        def slow(message: OutgoingMessage) -> str:
+            pipeline.clock.advance(maintain.LONGEST.total_seconds() + 1)
+            return publish(message)
+
+        bus.publish = slow  # type: ignore[method-assign]
+        assert sweep(pipeline) == {"message_lost": 1}
+        assert sweep(pipeline) == {"delivery_lost": 1}
+        bus.publish = publish  # type: ignore[method-assign]
+        assert sweep(pipeline)["message_lost"] == 1
+
     def test_a_cursor_of_another_version_begins_again(self, pipeline: Pipeline, bus: ListBus) -> None:
         ingested(pipeline, bus)
         now = pipeline.clock.now()
@@ -511,6 +542,14 @@ class TestLeftovers:
             (BUCKET, {"source-id": "hall"})
         ]
         assert "media/cam/told.mp4" not in {m["name"] for m in finalised}
+
+    def test_files_that_lay_there_before_the_first_look_are_not_analysed(
+        self, pipeline: Pipeline, bus: ListBus
+    ) -> None:
+        pipeline.drop("media/archive/1999.mp4", "fight")
+        pipeline.clock.advance(timedelta(days=2).total_seconds())
+        assert sweep(pipeline) == {}
+        assert bus.messages == []
 
     def test_at_services_are_removed_and_one_that_fails_holds_up_no_other(self, pipeline: Pipeline) -> None:
         files = {"old": pipeline.clock.now(), "new": pipeline.clock.now() + timedelta(hours=1)}

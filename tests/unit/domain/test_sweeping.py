@@ -43,7 +43,7 @@ def work(state: WorkState, ago: float, *, attempts: int = 1, requeued: int = 0) 
         (work(WorkState.RUNNING, 5, attempts=5), WorkReason.WORKER_LOST),
         (work(WorkState.RUNNING, 4.9, attempts=5), WorkReason.TOO_EARLY),
         (work(WorkState.RELEASED, 5), WorkReason.DELIVERY_LOST),
-        (work(WorkState.RELEASED, 5, attempts=5), WorkReason.DELIVERY_LOST),
+        (work(WorkState.RELEASED, 5, attempts=5), WorkReason.RETRIES_EXHAUSTED),
         (work(WorkState.RELEASED, 9.9, requeued=1), WorkReason.TOO_EARLY),
         (work(WorkState.RELEASED, 10, requeued=1), WorkReason.DELIVERY_LOST),
         (work(WorkState.RELEASED, 5 * 2**7 - 1, requeued=7), WorkReason.TOO_EARLY),
