@@ -198,6 +198,29 @@ class TestNothingIsReused:
         assert sum(calls(pipeline)) == sum(before) + 1
         assert ledger(pipeline.asset(second.id), stage).reused_from is None
 
+    def test_by_a_replay_of_a_copy(self, pipeline: Pipeline, bus: ListBus) -> None:
+        sent(pipeline, bus, "fight gate 1")
+        copy = sent(pipeline, bus, "scuffle gate 1 blurred")
+        message = bus.of_topic("media-uploaded")[-1]
+        order = {**json.loads(message.data), "replay": {"id": "r1", "stage": "detect"}}
+        pipeline.handlers()["detect"](delivery_of(replace(message, data=json.dumps(order).encode())))
+        again = pipeline.asset(copy.id)
+        assert again.detection is not None
+        assert again.detection.segments[0].confidence == 0.6
+        assert reused(again) == {"context": again.seen_before.asset_id if again.seen_before else None}
+
+    def test_for_late_news_of_an_object_that_was_overwritten_by_what_was_seen_before(
+        self, pipeline: Pipeline, bus: ListBus
+    ) -> None:
+        sent(pipeline, bus, "calm")
+        asset_id, notification = pipeline.upload("fight")
+        handlers = pipeline.handlers()
+        handlers["ingest"](notification)
+        late = delivery_of(bus.of_topic("media-uploaded")[-1])
+        handlers["ingest"](pipeline.drop(pipeline.asset(asset_id).object_name, "calm"))
+        handlers["detect"](late)
+        assert pipeline.asset(asset_id).detection is None
+
     def test_of_an_asset_that_is_gone(self, pipeline: Pipeline, bus: ListBus) -> None:
         first = sent(pipeline, bus, "fight")
         pipeline.documents.commit([Delete(assets.COLLECTION, first.id)])
@@ -282,6 +305,14 @@ class TestTheSameRecordingEncodedAnew:
         assert third.seen_before == SeenBefore(second.id, exact=True, distance=0)
         assert third.detection == second.detection
         assert calls(pipeline) == (2, 1)
+
+    def test_that_it_was_is_not_forgotten_when_it_is_identified_again(self, pipeline: Pipeline, bus: ListBus) -> None:
+        first = sent(pipeline, bus, "fight gate 1")
+        asset_id, notification = pipeline.upload("fight gate 1 smaller")
+        ended(pipeline, bus, asset_id, notification)
+        order = {**json.loads(notification.data), "replay": {"id": "r1", "stage": "ingest"}}
+        pipeline.handlers()["ingest"](replace(notification, data=json.dumps(order).encode()))
+        assert pipeline.asset(asset_id).seen_before == SeenBefore(first.id, exact=False, distance=0)
 
     def test_without_its_fingerprint_nothing_is_proved(self, pipeline: Pipeline, bus: ListBus) -> None:
         first = sent(pipeline, bus, "fight gate 1")
