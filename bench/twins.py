@@ -202,11 +202,11 @@ def encode_anew(source: Path, target: Path, encoding: Encoding) -> None:
     with av.open(str(source)) as read, av.open(str(target), "w", format=encoding.container) as written:
         video = read.streams.video[0]
         rate = ((video.average_rate or Fraction(25)) / encoding.step).limit_denominator(60_000)
-        size = [max(32, int(side * encoding.scale) // 2 * 2) for side in (video.width, video.height)]
+        width, height = (max(32, int(side * encoding.scale) // 2 * 2) for side in (video.width, video.height))
         stream: Any = written.add_stream(encoding.codec, rate=rate, options=dict(encoding.options))
-        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for number, frame in enumerate(_every(read.decode(video), encoding.step)):
-            picture = frame.reformat(size[0], size[1], "yuv420p")
+            picture = frame.reformat(width, height, "yuv420p")
             picture.pts, picture.time_base, picture.pict_type = number, 1 / rate, PictureType.NONE
             written.mux(stream.encode(picture))
         written.mux(stream.encode(None))

@@ -8,6 +8,8 @@ nothing moves nothing can be told, and then they are not the same. The limits we
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -26,7 +28,10 @@ MOST_SLOTS_MISSING = 1
 _GAINS = (0.8, 1.25)
 _MOST_SHIFT = 24.0
 
-_Slots = NDArray[np.float64]
+_BLOCK_SLOTS = 512
+
+_Slots = NDArray[np.uint8]
+_Levels = NDArray[np.float64]
 
 
 class Verdict(StrEnum):
@@ -75,29 +80,43 @@ def likeness(one: bytes, other: bytes) -> Likeness:
     first, second = _slots(one), _slots(other)
     count = min(len(first), len(second))
     first, second = first[:count], second[:count]
-    around, gain = _fitted(first, second)
-    changes = np.diff(first, axis=0), np.diff(second, axis=0)
-    strength = float(np.sqrt((changes[0] ** 2).sum() * (changes[1] ** 2).sum()))
+    (mean, spread), (other_mean, other_spread) = _moments(first), _moments(second)
+    # Of both regressions the geometric mean: the same factor, turned round, whichever comes first.
+    gain = min(max(spread / other_spread, _GAINS[0]), _GAINS[1]) if spread and other_spread else 1.0
+    # In the levels of the stronger one, or a lower contrast would make everything more alike.
+    scale = min(gain, 1.0)
+    difference, movements, products = 0.0, np.zeros(2), np.zeros(3)
+    for mine, theirs in _blocks(first, second):
+        difference = max(difference, float(np.abs((mine - mean) - gain * (theirs - other_mean)).max()) / scale)
+        change, other_change = np.diff(mine, axis=0), np.diff(theirs, axis=0)
+        movements = np.maximum(movements, [np.abs(each).max(initial=0) for each in (change, other_change)])
+        products += [(change * other_change).sum(), (change**2).sum(), (other_change**2).sum()]
+    strength = math.sqrt(products[1] * products[2])
     return Likeness(
-        difference=float(np.abs(around).max()),
-        movement=min(float(np.abs(change).max()) for change in changes),
-        shift=abs(float(first.mean()) - gain * float(second.mean())) / min(gain, 1.0),
-        agreement=float((changes[0] * changes[1]).sum()) / strength if strength else 0.0,
+        difference=difference,
+        movement=float(movements.min()),
+        shift=abs(mean - gain * other_mean) / scale,
+        agreement=float(products[0]) / strength if strength else 0.0,
     )
 
 
-def _fitted(first: _Slots, second: _Slots) -> tuple[_Slots, float]:
-    """(what is left of the first without the second, the factor of contrast that leaves the least)."""
-    mine, theirs = first - first.mean(), second - second.mean()
-    # The geometric mean of both regressions: the same factor, turned round, whichever comes first.
-    mine_strength, theirs_strength = float((mine**2).sum()), float((theirs**2).sum())
-    gain = float(np.sqrt(mine_strength / theirs_strength)) if mine_strength and theirs_strength else 1.0
-    gain = min(max(gain, _GAINS[0]), _GAINS[1])
-    # In the levels of the stronger one, or a lower contrast would make everything more alike.
-    return (mine - gain * theirs) / min(gain, 1.0), gain
+def _blocks(first: _Slots, second: _Slots) -> Iterator[tuple[_Levels, _Levels]]:
+    """Both in stretches that overlap by one slot, so that no change is left out and memory doesn't grow."""
+    for start in range(0, max(len(first) - 1, 1), _BLOCK_SLOTS):
+        stretch = slice(start, start + _BLOCK_SLOTS + 1)
+        yield first[stretch].astype(np.float64), second[stretch].astype(np.float64)
+
+
+def _moments(slots: _Slots) -> tuple[float, float]:
+    """(mean, standard deviation) of all levels."""
+    counts = np.zeros(256)
+    for start in range(0, len(slots), _BLOCK_SLOTS):
+        counts += np.bincount(slots[start : start + _BLOCK_SLOTS].ravel(), minlength=256)
+    levels = np.arange(256)
+    mean = float((counts * levels).sum() / counts.sum())
+    return mean, math.sqrt(float((counts * (levels - mean) ** 2).sum() / counts.sum()))
 
 
 def _slots(fingerprint: bytes) -> _Slots:
     cells = FINGERPRINT_SIDE * FINGERPRINT_SIDE
-    whole = len(fingerprint) - len(fingerprint) % cells
-    return np.frombuffer(fingerprint, np.uint8, whole).reshape(-1, cells).astype(np.float64)
+    return np.frombuffer(fingerprint, np.uint8, len(fingerprint) // cells * cells).reshape(-1, cells)

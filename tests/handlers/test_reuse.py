@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import BinaryIO
 
 import pytest
 
 from shared.domain.assets import Asset, SeenBefore
 from shared.domain.reuse import Known, ReuseMode, ReusePolicy
 from shared.domain.stages import Stage, StageState
-from shared.ports import ContextAnswer, ContextRequest, Delete, Delivery, Depth, Documents, Query
+from shared.ports import ContextAnswer, ContextRequest, Delete, Delivery, Depth, DetectionRun, Documents, Query
 from shared.repositories import assets, fingerprints, timelines
 from tests.fakes import NOON
 from tests.handlers.pipeline import ListBus, Pipeline, WordDetector, delivery_of, ledger
@@ -31,6 +32,22 @@ class Describer:
     def describe(self, request: ContextRequest, report: Callable[[float], None]) -> ContextAnswer:
         self.calls += 1
         return ContextAnswer(json.dumps(ANSWER), self.name)
+
+
+class InterruptedDetector(WordDetector):
+    """Something else happens while it looks at its first video."""
+
+    def __init__(self, interruption: Callable[[], None]) -> None:
+        super().__init__()
+        self._interruption = interruption
+
+    def detect(
+        self, stream: BinaryIO, *, step: int = 1, report: Callable[[float], None] = lambda _: None
+    ) -> DetectionRun:
+        found = super().detect(stream, step=step, report=report)
+        if self.calls == 1:
+            self._interruption()
+        return found
 
 
 @pytest.fixture
@@ -107,17 +124,28 @@ class TestTheSameBytes:
         assert reused(asset) == {}
 
     def test_two_that_arrive_together_are_both_analysed(self, pipeline: Pipeline, bus: ListBus) -> None:
-        uploads = [pipeline.upload("fight") for _ in range(2)]
-        handlers = pipeline.handlers()
+        uploads = [pipeline.upload("fight gate 1") for _ in range(2)]
         for _, notification in uploads:
-            handlers["ingest"](notification)
-        detected = [asset_id for asset_id, _ in uploads]
-        assert [pipeline.asset(asset_id).seen_before for asset_id in detected] == [None, None]
-        # Whichever is done first may be found by the other, if that begins after it.
+            pipeline.handlers()["ingest"](notification)
         first, second = (delivery_of(message) for message in bus.of_topic("media-uploaded"))
-        handlers["detect"](first)
-        handlers["detect"](second)
-        assert pipeline.asset(detected[1]).seen_before == SeenBefore(detected[0], exact=True, distance=0)
+        pipeline.detector = InterruptedDetector(lambda: pipeline.handlers()["detect"](second))
+        pipeline.handlers()["detect"](first)
+        both = [pipeline.asset(asset_id) for asset_id, _ in uploads]
+        assert [ledger(asset, Stage.DETECT).state for asset in both] == [StageState.DONE] * 2
+        assert [asset.seen_before for asset in both] == [None, None]
+        assert pipeline.detector.calls == 2
+
+    def test_what_ended_after_the_upload_was_identified_is_found_all_the_same(
+        self, pipeline: Pipeline, bus: ListBus
+    ) -> None:
+        uploads = [pipeline.upload("fight") for _ in range(2)]
+        for _, notification in uploads:
+            pipeline.handlers()["ingest"](notification)
+        for message in bus.of_topic("media-uploaded"):
+            pipeline.handlers()["detect"](delivery_of(message))
+        first, second = (pipeline.asset(asset_id) for asset_id, _ in uploads)
+        assert second.seen_before == SeenBefore(first.id, exact=True, distance=0)
+        assert (first.seen_before, pipeline.detector.calls) == (None, 1)
 
 
 class TestNothingIsReused:
@@ -169,6 +197,29 @@ class TestNothingIsReused:
         pipeline.handlers()[stage.value](delivery_of(replace(message, data=json.dumps(order).encode())))
         assert sum(calls(pipeline)) == sum(before) + 1
         assert ledger(pipeline.asset(second.id), stage).reused_from is None
+
+    def test_by_a_replay_of_a_copy(self, pipeline: Pipeline, bus: ListBus) -> None:
+        sent(pipeline, bus, "fight gate 1")
+        copy = sent(pipeline, bus, "scuffle gate 1 blurred")
+        message = bus.of_topic("media-uploaded")[-1]
+        order = {**json.loads(message.data), "replay": {"id": "r1", "stage": "detect"}}
+        pipeline.handlers()["detect"](delivery_of(replace(message, data=json.dumps(order).encode())))
+        again = pipeline.asset(copy.id)
+        assert again.detection is not None
+        assert again.detection.segments[0].confidence == 0.6
+        assert reused(again) == {"context": again.seen_before.asset_id if again.seen_before else None}
+
+    def test_for_late_news_of_an_object_that_was_overwritten_by_what_was_seen_before(
+        self, pipeline: Pipeline, bus: ListBus
+    ) -> None:
+        sent(pipeline, bus, "calm")
+        asset_id, notification = pipeline.upload("fight")
+        handlers = pipeline.handlers()
+        handlers["ingest"](notification)
+        late = delivery_of(bus.of_topic("media-uploaded")[-1])
+        handlers["ingest"](pipeline.drop(pipeline.asset(asset_id).object_name, "calm"))
+        handlers["detect"](late)
+        assert pipeline.asset(asset_id).detection is None
 
     def test_of_an_asset_that_is_gone(self, pipeline: Pipeline, bus: ListBus) -> None:
         first = sent(pipeline, bus, "fight")
@@ -254,6 +305,14 @@ class TestTheSameRecordingEncodedAnew:
         assert third.seen_before == SeenBefore(second.id, exact=True, distance=0)
         assert third.detection == second.detection
         assert calls(pipeline) == (2, 1)
+
+    def test_that_it_was_is_not_forgotten_when_it_is_identified_again(self, pipeline: Pipeline, bus: ListBus) -> None:
+        first = sent(pipeline, bus, "fight gate 1")
+        asset_id, notification = pipeline.upload("fight gate 1 smaller")
+        ended(pipeline, bus, asset_id, notification)
+        order = {**json.loads(notification.data), "replay": {"id": "r1", "stage": "ingest"}}
+        pipeline.handlers()["ingest"](replace(notification, data=json.dumps(order).encode()))
+        assert pipeline.asset(asset_id).seen_before == SeenBefore(first.id, exact=False, distance=0)
 
     def test_without_its_fingerprint_nothing_is_proved(self, pipeline: Pipeline, bus: ListBus) -> None:
         first = sent(pipeline, bus, "fight gate 1")

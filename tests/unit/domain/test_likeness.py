@@ -98,3 +98,20 @@ def test_the_measures_are_in_gray_levels() -> None:
     assert found.movement >= 40
     assert found.shift < 1
     assert 0.95 < found.agreement < 1
+
+
+@pytest.mark.parametrize("slot", [0, 511, 512, 513, 1023, 1199])
+def test_in_a_long_recording_every_half_second_counts(slot: int) -> None:
+    long = np.concatenate([walking(5)] * 100)
+    cut = long.copy()
+    cut[slot, 14, 14] = 10
+    assert judge(printed(long), printed(long)) is Verdict.SAME
+    assert judge(printed(long), printed(cut)) is Verdict.LOOKS_DIFFERENT
+    assert likeness(printed(long), printed(long)).agreement == pytest.approx(1)
+
+
+@pytest.mark.parametrize("at", [511, 512, 513])
+def test_a_single_movement_is_not_lost_between_stretches(at: int) -> None:
+    long = corridor(1200)
+    long[at:, 3, 3] += 30
+    assert likeness(printed(long), printed(long)).movement == 30
