@@ -25,6 +25,7 @@ from shared.adapters.embedded.blobs import FolderBlobs
 from shared.adapters.embedded.documents import SqliteDocuments
 from shared.adapters.embedded.queue import QueueSubscription, SqliteQueue
 from shared.adapters.embedded.queue_workers import QueueWorkers
+from shared.adapters.google import gemini_files
 from shared.adapters.system_clock import SystemClock
 from shared.delivery import StageRunner, receive
 from shared.detection.contact_sheet import TileSheets
@@ -32,9 +33,11 @@ from shared.detection.detector import load_detector
 from shared.detection.probe import StreamProbe
 from shared.errors import SightlineError
 from shared.handlers import context, correlate, detect, direct, ingest, observe, scoring, signals, uploads
+from shared.handlers.watched_model import WatchedModel
 from shared.ids import TimeOrderedIds
 from shared.outbox import publish_pending
 from shared.ports import Delivery
+from shared.repositories import components
 from shared.settings import EmbeddedSettings
 from shared.web import analysis, beacons, incidents, service, timeline
 from shared.web import direct as direct_routes
@@ -84,6 +87,12 @@ def queue_subscriptions(declared: topology.Topology) -> list[QueueSubscription]:
     ]
 
 
+def _gemini(config: EmbeddedSettings, media: FolderBlobs) -> gemini_files.FilesGemini | None:
+    if config.google_api_key is None:
+        return None
+    return gemini_files.connect(config.google_api_key, config.gemini_model, media, endpoint=config.gemini_endpoint)
+
+
 class Home:
     """Everything of one data folder. `base_url` is the origin that clients reach; signed URLs begin with it."""
 
@@ -107,6 +116,7 @@ class Home:
             data / "queue.sqlite3", self._declared.topics, queue_subscriptions(self._declared), self._clock
         )
         self._closing.callback(self.queue.close)
+        self.gemini = _gemini(config, self.media)
         self._scoring = scoring.Deps(self.media, self.detector, TileSheets())
         self._observe = observe.Deps(self.documents, self._clock, TimeOrderedIds(self._clock), config.policy())
         self._stopping = threading.Event()
@@ -165,13 +175,21 @@ class Home:
     def _context_deps(self) -> context.Deps:
         """Without a key Gemini can't be asked, and the ledger says so."""
         why = "GOOGLE_API_KEY is not set, so Gemini was not asked."
-        return context.Deps(self.documents, self.media, None, TileSheets(), why_no_model=why)
+        watched = WatchedModel(self.gemini, self.documents, self._clock) if self.gemini else None
+        return context.Deps(self.documents, self.media, watched, TileSheets(), why_no_model=why)
+
+    def _gemini_state(self) -> str:
+        """What the health page says of it; before the first call, that there is a key."""
+        if self.gemini is None:
+            return "off"
+        return "degraded" if components.state_of(self.documents, "gemini") == "degraded" else "ok"
 
     def _service_deps(self) -> service.Deps:
         checks: dict[str, service.Check] = {
             "blobs": lambda: self.media.stat("media/health"),
             "bus": lambda: self.queue.list(limit=1),
             "model": lambda: self.detector.version,
+            "gemini": self._gemini_state,
         }
         enabled = self.config.api_token is not None
         return service.Deps(self.documents, self._clock, checks, auth_enabled=enabled)

@@ -12,6 +12,7 @@ from shared.adapters.system_clock import SystemClock
 from shared.delivery import StageRunner
 from shared.detection.contact_sheet import TileSheets
 from shared.handlers import context
+from shared.handlers.watched_model import WatchedModel
 from shared.messages import MediaDetected
 
 config = settings.load(settings.ContextSettings)
@@ -22,10 +23,10 @@ logs.configure(config.log_level, project=config.project)
 def composed() -> entry.EventFunction[MediaDetected, context.Deps]:
     """The stage on Google Cloud, made at the first event."""
     clock, store = SystemClock(), documents.connect(config.project, config.database)
-    model = gemini.connect(
-        config.project, config.location, config.gemini_model, config.media_bucket, endpoint=config.gemini_endpoint
-    )
-    deps = context.Deps(store, blobs.connect(config.media_bucket), model, TileSheets())
+    place = (config.project, config.location, config.gemini_model, config.media_bucket)
+    media = blobs.connect(config.media_bucket)
+    model = WatchedModel(gemini.connect(*place, media, endpoint=config.gemini_endpoint), store, clock)
+    deps = context.Deps(store, media, model, TileSheets())
     runner = StageRunner(store, bus.connect(config.project), clock, timedelta(seconds=config.lease_seconds))
     return entry.EventFunction(context.consumer, deps, runner)
 

@@ -1,6 +1,6 @@
 """Deployed function `query`: everything is read back here."""
 
-from functools import cache
+from functools import cache, partial
 
 from fastapi import FastAPI
 from functions_framework import aio
@@ -25,7 +25,7 @@ def deps() -> service.Deps:
     checks: dict[str, service.Check] = {
         "blobs": lambda: media().stat("media/health"),
         "bus": health.TopicCheck(config.project, "media-uploaded").see,
-        "model": lambda: components.state_of(store(), "model"),
+        **{name: partial(components.state_of, store(), name) for name in ("model", "gemini")},
     }
     return service.Deps(store(), SystemClock(), checks, auth_enabled=True)
 

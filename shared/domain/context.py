@@ -103,7 +103,7 @@ def clean_description(text: str) -> str:
 
 _NOTHING = frozenset({"none", "n/a", "unknown", "nothing", "no emotions", "null"})
 _FENCE = re.compile(r"\A```[a-zA-Z]*\s*\n?(.*?)\n?```\Z", re.DOTALL)
-_LINE = re.compile(r"^[^\w\n]*(OBJECTS|EMOTIONS|SCENES)[^\w\n]*:(.*)$", re.IGNORECASE | re.MULTILINE)
+_LABEL = re.compile(r"\b(OBJECTS|EMOTIONS|SCENES)\b[*_ ]{0,4}:", re.IGNORECASE)
 
 
 def _without_fence(text: str) -> str:
@@ -158,7 +158,7 @@ def _threat_level(answer: Mapping[str, Any]) -> int:
 
 
 def _from_lines(text: str) -> Context:
-    found = {name.upper(): content.split(",") for name, content in _LINE.findall(text)}
+    found = _labelled(text)
     if not found:
         raise _malformed("The model's answer has neither the form asked for nor lines of OBJECTS, EMOTIONS, SCENES.")
     return Context(
@@ -166,3 +166,14 @@ def _from_lines(text: str) -> Context:
         emotions=clean_terms(found.get("EMOTIONS", ()), MAX_EMOTIONS),
         scenes=clean_terms(found.get("SCENES", ()), MAX_SCENES),
     )
+
+
+def _labelled(text: str) -> dict[str, list[str]]:
+    """What follows each label, up to the next one or the end of the line: some models write all on one line."""
+    labels = list(_LABEL.finditer(text))
+    ends = [label.start() for label in labels[1:]] + [len(text)]
+    found: dict[str, list[str]] = {}
+    for label, end in zip(labels, ends, strict=True):
+        line = text[label.end() : end].strip().partition("\n")[0]
+        found.setdefault(label[1].upper(), []).extend(line.split(","))
+    return found
