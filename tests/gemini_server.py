@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,6 +25,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from local.emulators import free_port, wait_until_listening
+from shared.errors import AnalyserFailed
 
 KEY = "the-secret-api-key"
 MODEL = "gemini-test"
@@ -56,7 +57,7 @@ class Refusal:
 
 
 Special = str
-"""`hang`: nothing ever comes; `reset`: the connection is closed; `garbage`: 200 and no JSON; `html`: 502 of a proxy."""
+"""`hang`: nothing ever comes; `reset`: the connection is closed; `html`: 502 of a proxy."""
 
 CALLS: Mapping[str, Refusal | Special] = {
     "quota": Refusal(429, "RESOURCE_EXHAUSTED", "Quota exceeded for quota metric"),
@@ -73,6 +74,9 @@ CALLS: Mapping[str, Refusal | Special] = {
     "html": "html",
 }
 """How any call can fail."""
+
+GARBAGE: Mapping[str, str] = {"broken": "{broken", "mistyped": '{"candidates": 7, "state": []}'}
+"""Bodies of a 200 that are not what they should be."""
 
 REPLIES: Mapping[str, Mapping[str, Any]] = {
     "blocked_prompt": {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}},
@@ -91,13 +95,52 @@ REPLIES: Mapping[str, Mapping[str, Any]] = {
 
 FAILURES: Mapping[str, tuple[str, ...]] = {
     "start": tuple(CALLS),
-    "chunk": tuple(CALLS),
-    "get": (*CALLS, "garbage", "failed", "never_active"),
-    "generate": (*CALLS, "garbage", *REPLIES),
+    "chunk": (*CALLS, "lost"),
+    "get": (*CALLS, *GARBAGE, "failed", "never_active"),
+    "generate": (*CALLS, *GARBAGE, *REPLIES),
     "delete": tuple(CALLS),
     "list": ("unavailable", "forbidden"),
 }
-"""The whole table: what each kind of call can be told to do. `start` and `chunk` are the two halves of an upload."""
+"""The whole table: what each kind of call can be told to do. `start` and `chunk` are the two halves of an upload.
+
+`lost`: the last chunk is taken, and its answer never arrives.
+"""
+
+PATIENT = AnalyserFailed.PATIENT
+OUTCOMES: Mapping[str, tuple[str, int]] = {
+    "quota": ("quota_exceeded", PATIENT),
+    "unavailable": ("unavailable", PATIENT),
+    "internal": ("unavailable", PATIENT),
+    "deadline": ("too_slow", PATIENT),
+    "invalid_key": ("not_permitted", 1),
+    "unauthenticated": ("not_permitted", 1),
+    "forbidden": ("not_permitted", 1),
+    "invalid": ("refused", 1),
+    "unknown": ("refused", 1),
+    "reset": ("unavailable", PATIENT),
+    "hang": ("too_slow", PATIENT),
+    "html": ("unavailable", PATIENT),
+    **dict.fromkeys(GARBAGE, ("malformed_answer", 2)),
+    "failed": ("file_failed", 2),
+    "never_active": ("too_slow", PATIENT),
+    "blocked_prompt": ("blocked", 1),
+    "blocked_newly": ("blocked", 1),
+    "safety": ("blocked", 1),
+    "recitation": ("blocked", 1),
+    "prohibited": ("blocked", 1),
+    "no_candidates": ("empty_answer", 2),
+    "no_parts": ("empty_answer", 2),
+    "empty_text": ("empty_answer", 2),
+    "cut_off": ("malformed_answer", 2),
+    "other": ("malformed_answer", 2),
+    "newly_finished": ("malformed_answer", 2),
+}
+"""The code and the tries of the `AnalyserFailed` that each must become. Not `lost`, nor a `delete`: nothing fails."""
+
+FATAL: Sequence[tuple[str, str]] = [
+    (kind, how) for kind in ("start", "chunk", "get", "generate") for how in FAILURES[kind] if how in OUTCOMES
+]
+"""Every way in which a description can fail by the File API."""
 
 
 @dataclass
@@ -123,6 +166,7 @@ class Session:
     digest: Any = field(default_factory=hashlib.sha256)
     offset: int = 0
     chunks: list[int] = field(default_factory=list)
+    made: StoredFile | None = None
 
 
 class GeminiServer:
@@ -251,7 +295,7 @@ class _Api:
         if sent is None or int(sent[3]) != session.total:
             return _refuse(CALLS["invalid"])
         if sent[1] is None:
-            return _stands(session)
+            return self._stands(request, session)
         failing = await self._called("chunk")
         if isinstance(failing, Response):
             return failing
@@ -262,9 +306,9 @@ class _Api:
             session.digest.update(part)
             session.offset += len(part)
         session.chunks.append(session.offset - before)
-        if session.offset < session.total:
-            return _stands(session)
-        return JSONResponse({"file": self._resource(request, self._finish(session))})
+        if session.offset == session.total:
+            session.made = self._finish(session)
+        return _broken_off() if failing else self._stands(request, session)
 
     async def get(self, request: Request) -> Response:
         if refused := self._unkeyed(request):
@@ -310,12 +354,19 @@ class _Api:
 
     # ----------------------------------------------------------------------- parts
 
+    def _stands(self, request: Request, session: Session) -> Response:
+        """How far an upload is: the file, once it is complete."""
+        if session.made is not None:
+            return JSONResponse({"file": self._resource(request, session.made)})
+        headers = {"range": f"bytes=0-{session.offset - 1}"} if session.offset else {}
+        return Response(status_code=308, headers=headers)
+
     async def _called(self, kind: str) -> Response | str | None:
         """Remembers a call. Its failure if it shall fail as any call can, the name of one of its own ways, or None."""
         self._state.calls.append(kind)
         how = self._state.failure(kind)
-        if how == "garbage":
-            return Response("{broken", media_type="application/json")
+        if how is not None and how in GARBAGE:
+            return Response(GARBAGE[how], media_type="application/json")
         if how is None or how not in CALLS:
             return how
         failure = CALLS[how]
@@ -325,8 +376,7 @@ class _Api:
             return Response("<html>Bad Gateway</html>", 502, media_type="text/html")
         while failure == "hang" and not self._state.closing:
             await asyncio.sleep(0.05)
-        # A body that ends before its length makes the server close the connection.
-        return StreamingResponse(_nothing(), headers={"content-length": "100"})
+        return _broken_off()
 
     def _unkeyed(self, request: Request) -> Response | None:
         if "key" in request.query_params:
@@ -354,7 +404,7 @@ class _Api:
         return f"https://generativelanguage.googleapis.com/v1beta/{name}"
 
     def _resource(self, request: Request, file: StoredFile) -> dict[str, Any]:
-        return _enums(
+        resource: dict[str, Any] = _enums(
             request,
             {
                 "name": file.name,
@@ -366,6 +416,12 @@ class _Api:
                 "state": self._state_of(file),
             },
         )
+        return resource
+
+
+def _broken_off() -> Response:
+    """A body that ends before its length makes the server close the connection."""
+    return StreamingResponse(_nothing(), headers={"content-length": "100"})
 
 
 async def _nothing() -> AsyncIterator[bytes]:
@@ -400,11 +456,6 @@ def _problem(body: Mapping[str, Any], is_readable: Any) -> str | None:
     if len(uris) + len(stills) != 1 or not any(part.get("text") for part in parts):
         return "The request needs one picture or video, and words."
     return None if all(is_readable(uri) for uri in uris) else "The video cannot be read."
-
-
-def _stands(session: Session) -> Response:
-    headers = {"range": f"bytes=0-{session.offset - 1}"} if session.offset else {}
-    return Response(status_code=308, headers=headers)
 
 
 def _refuse(failure: Refusal | Special) -> JSONResponse:

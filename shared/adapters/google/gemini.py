@@ -59,15 +59,22 @@ class CloudGemini:
 
 
 def connect(
-    project: str, location: str, model: str, bucket: str, media: Blobs, *, endpoint: str | None = None
+    project: str,
+    location: str,
+    model: str,
+    bucket: str,
+    media: Blobs,
+    *,
+    endpoint: str | None = None,
+    timeout: float = TIMEOUT_SECONDS,
 ) -> CloudGemini:
-    """Gemini with the function's own credentials. `endpoint`: another origin than Google's.
+    """Gemini with the function's own credentials. `endpoint`: another origin than Google's; `timeout` in seconds.
 
     The library repeats nothing: a failed call is the queue's to repeat, which waits longer and outlives the process.
     """
     from google.genai import Client, types
 
-    options = types.HttpOptions(base_url=endpoint, timeout=int(TIMEOUT_SECONDS * 1000))
+    options = types.HttpOptions(base_url=endpoint, timeout=int(timeout * 1000))
     client = Client(vertexai=True, project=project, location=location, credentials=_credentials(), http_options=options)
     return CloudGemini(client, model, bucket, media)
 
@@ -108,23 +115,20 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except errors.APIError as error:
-        raise replies.failure_of_status(error.code or 500, _error_reason(error.details)) from error
+        raise replies.failure_of_status(error.code or 500, replies.reason_of(_details(error.details))) from error
     except httpx2.TimeoutException as error:
         raise replies.too_slow() from error
     except (httpx2.HTTPError, TransportError) as error:
         raise replies.unavailable() from error
     except GoogleAuthError as error:
         raise (replies.unavailable() if error.retryable else replies.not_permitted()) from error
-    except ValueError as error:  # broken JSON (also in an error's body), or fields of other types
+    except replies.TRIPPED as error:
         raise replies.unreadable() from error
 
 
-def _error_reason(details: object) -> str | None:
-    """The `reason` of Google's `ErrorInfo` in an error's body, which may be anything at all."""
-    error = details.get("error") if isinstance(details, Mapping) else None
-    infos = error.get("details") if isinstance(error, Mapping) else None
-    found = (info.get("reason") for info in infos if isinstance(info, Mapping)) if isinstance(infos, list) else ()
-    return next((reason for reason in found if isinstance(reason, str)), None)
+def _details(body: object) -> object:
+    error = body.get("error") if isinstance(body, Mapping) else None
+    return error.get("details") if isinstance(error, Mapping) else None
 
 
 def _read(reply: types.GenerateContentResponse) -> replies.Reply:

@@ -148,7 +148,7 @@ class FilesGemini:
         """A request of the File API's resumable upload, as its discovery document describes it; key in the header."""
         import googleapiclient.http
 
-        http = googleapiclient.http.build_http()  # one each: its connections are no thread's but the caller's
+        http: Any = googleapiclient.http.build_http()  # type: ignore[no-untyped-call] # one each: its connections are no thread's but the caller's
         http.timeout = self._patience.request
         body = {"file": {"name": name, "displayName": name.removeprefix("files/")}}
         return googleapiclient.http.HttpRequest(
@@ -218,7 +218,7 @@ class FilesGemini:
         with _silence():
             from google.generativeai.client import FileServiceClient
 
-        return FileServiceClient(**self._client_options)
+        return FileServiceClient(**self._client_options)  # type: ignore[no-untyped-call]
 
     @cached_property
     def _models(self) -> Any:
@@ -230,7 +230,7 @@ class FilesGemini:
     def _client_options(self) -> dict[str, Any]:
         from google.api_core.client_options import ClientOptions
 
-        options = ClientOptions(api_key=self._key, api_endpoint=self._endpoint)  # type: ignore[no-untyped-call]
+        options = ClientOptions(api_key=self._key, api_endpoint=self._endpoint)
         return {"transport": "rest", "client_options": options}
 
 
@@ -252,7 +252,7 @@ def _silence() -> Iterator[None]:
 def _chunks(stream: BinaryIO, content_type: str) -> Any:
     import googleapiclient.http
 
-    class Chunks(googleapiclient.http.MediaIoBaseUpload):  # type: ignore[misc]
+    class Chunks(googleapiclient.http.MediaIoBaseUpload):
         """Hands chunks over as bytes: httplib2 sends a body again after a lost connection, and a stream is spent."""
 
         def has_stream(self) -> bool:
@@ -263,7 +263,7 @@ def _chunks(stream: BinaryIO, content_type: str) -> Any:
 
 def _may_resume(error: Exception) -> bool:
     """Whether an upload may go on after an error: the connection broke, or the server is in trouble."""
-    import httplib2
+    import httplib2  # type: ignore[import-untyped]
     from googleapiclient.errors import HttpError, ResumableUploadError
 
     if isinstance(error, ResumableUploadError):
@@ -276,31 +276,25 @@ def _may_resume(error: Exception) -> bool:
 @contextmanager
 def _translated() -> Iterator[None]:
     """Every error of the library and of what it stands on, as `AnalyserFailed`; our own pass."""
-    import httplib2
+    import httplib2  # type: ignore[import-untyped]
     import requests
     from google.api_core import exceptions
     from google.auth.exceptions import GoogleAuthError
+    from google.protobuf import json_format  # type: ignore[import-untyped]
     from googleapiclient.errors import HttpError
 
     try:
         yield
     except exceptions.GoogleAPICallError as error:
-        raise replies.failure_of_status(int(error.code or 500), error.reason) from error
+        raise replies.failure_of_status(int(error.code or 500), replies.reason_of(error.details)) from error
     except HttpError as error:
-        raise replies.failure_of_status(int(error.resp.status), _error_reason(error)) from None  # its text has the URL
+        raise replies.failure_of_status(int(error.resp.status), replies.reason_of(error.error_details)) from error
     except (requests.exceptions.Timeout, TimeoutError) as error:
         raise replies.too_slow() from error
-    except requests.exceptions.InvalidJSONError as error:
-        raise replies.unreadable() from error
     except (OSError, HTTPException, httplib2.HttpLib2Error, GoogleAuthError) as error:  # requests' are OSErrors
         raise replies.unavailable() from error
-    except ValueError as error:  # broken JSON, also in the body of an error
+    except (json_format.Error, *replies.TRIPPED) as error:
         raise replies.unreadable() from error
-
-
-def _error_reason(error: Any) -> str | None:
-    """The `reason` of Google's `ErrorInfo`, wherever it stands in the body."""
-    return next((each for each in ("API_KEY_INVALID", "API_KEY_EXPIRED") if each.encode() in error.content), None)
 
 
 def _schema(given: Mapping[str, Any]) -> Any:
@@ -308,8 +302,9 @@ def _schema(given: Mapping[str, Any]) -> Any:
     with _silence():
         from google.generativeai import protos
 
+    kinds: Any = protos.Type  # an enum of proto-plus, which mypy doesn't take for one
     return protos.Schema(
-        type_=protos.Type[given["type"].upper()],
+        type_=kinds[given["type"].upper()],
         properties={name: _schema(inner) for name, inner in given.get("properties", {}).items()},
         required=given.get("required", ()),
         items=_schema(given["items"]) if "items" in given else None,

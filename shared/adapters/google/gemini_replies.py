@@ -98,6 +98,17 @@ def failure_of_status(status: int, reason: str | None = None) -> AnalyserFailed:
     return AnalyserFailed(code, sentence, tries=tries)
 
 
+def reason_of(details: object) -> str | None:
+    """The `reason` of Google's `ErrorInfo` among an error's details, which may be anything at all."""
+    infos = details if isinstance(details, list) else []
+    found = (info.get("reason") for info in infos if isinstance(info, Mapping))
+    return next((reason for reason in found if isinstance(reason, str)), None)
+
+
+TRIPPED = (ValueError, AttributeError, KeyError, TypeError)
+"""What the libraries raise where a body is no JSON, or JSON of another shape than they expect."""
+
+
 def unavailable() -> AnalyserFailed:
     """Nobody answered, or only to say that something is wrong there."""
     return AnalyserFailed("unavailable", "Gemini is not available.", tries=AnalyserFailed.PATIENT)
