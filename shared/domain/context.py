@@ -86,9 +86,9 @@ def clean_terms(terms: Iterable[object], most: int) -> tuple[str, ...]:
     for term in terms:
         if not isinstance(term, str):
             continue
-        cleaned = _one_line(term).strip(" .,;:*-•\"'").lower()
+        cleaned = _one_line(term).strip(_EDGES).lower()[:MAX_TERM_CHARACTERS].rstrip(_EDGES)
         if cleaned and cleaned not in _NOTHING:
-            found.setdefault(cleaned[:MAX_TERM_CHARACTERS].rstrip(), None)
+            found.setdefault(cleaned, None)
     return tuple(found)[:most]
 
 
@@ -101,6 +101,7 @@ def clean_description(text: str) -> str:
     return joined[: MAX_DESCRIPTION_CHARACTERS - 1].rstrip() + "…"
 
 
+_EDGES = " .,;:*-•\"'"
 _NOTHING = frozenset({"none", "n/a", "unknown", "nothing", "no emotions", "null"})
 _FENCE = re.compile(r"\A```[a-zA-Z]*\s*\n?(.*?)\n?```\Z", re.DOTALL)
 _LABEL = re.compile(r"\b(OBJECTS|EMOTIONS|SCENES)\b[*_ ]{0,4}:", re.IGNORECASE)
@@ -171,9 +172,9 @@ def _from_lines(text: str) -> Context:
 def _labelled(text: str) -> dict[str, list[str]]:
     """What follows each label, up to the next one or the end of the line: some models write all on one line."""
     labels = list(_LABEL.finditer(text))
-    ends = [label.start() for label in labels[1:]] + [len(text)]
+    ends = [*(label.start() for label in labels[1:]), len(text)]
     found: dict[str, list[str]] = {}
-    for label, end in zip(labels, ends, strict=True):
+    for label, end in zip(labels, ends, strict=False):
         line = text[label.end() : end].strip().partition("\n")[0]
         found.setdefault(label[1].upper(), []).extend(line.split(","))
     return found

@@ -88,15 +88,16 @@ class FilesGemini:
         if request.size > MAX_FILE_BYTES:
             raise AnalyserFailed("too_large_for_model", "The video is larger than Gemini takes (2 GB).", tries=1)
         name = f"files/{OURS}{uuid.uuid4().hex[:30]}"
-        stream = self._media.open(request.object_name, generation=request.generation)
-        try:
-            with stream:
-                self._upload(name, stream, request.content_type, deadline, report)
-            shown = {"file_data": {"mime_type": request.content_type, "file_uri": self._active(name, deadline)}}
-            report(ACTIVE_SHARE)
-            return self._generate(request, shown, deadline, report)
-        finally:
-            self._delete(name)
+        with self._media.open(request.object_name, generation=request.generation) as stream:
+            upload = self._resumable(name, stream, request.content_type)
+            try:
+                self._send(upload, deadline, report)
+                shown = {"file_data": {"mime_type": request.content_type, "file_uri": self._active(name, deadline)}}
+                report(ACTIVE_SHARE)
+                return self._generate(request, shown, deadline, report)
+            finally:
+                if upload.resumable_uri is not None:  # else nothing was begun
+                    self._delete(name)
 
     def remove_leftovers(self, before: datetime) -> int:
         """Deletes our files that were made before an aware time; how many those were.
@@ -116,12 +117,9 @@ class FilesGemini:
 
     # ----------------------------------------------------------------------- the steps
 
-    def _upload(
-        self, name: str, stream: BinaryIO, content_type: str, deadline: float, report: Callable[[float], None]
-    ) -> None:
-        """Streams the object in chunks. The name is ours to choose: a file whose last answer is lost has it, too."""
+    def _send(self, upload: Any, deadline: float, report: Callable[[float], None]) -> None:
+        """Streams the object in chunks."""
         with _translated():
-            upload = self._resumable(name, stream, content_type)
             try:
                 while not self._sent(upload, deadline):
                     report(UPLOAD_SHARE * upload.resumable_progress / upload.resumable.size())
@@ -145,10 +143,14 @@ class FilesGemini:
         raise AssertionError("the last failure is raised")
 
     def _resumable(self, name: str, stream: BinaryIO, content_type: str) -> Any:
-        """A request of the File API's resumable upload, as its discovery document describes it; key in the header."""
+        """A request of the File API's resumable upload, as its discovery document describes it; key in the header.
+
+        The name is ours to choose: then a file whose last answer is lost has one, too.
+        """
         import googleapiclient.http
 
-        http: Any = googleapiclient.http.build_http()  # type: ignore[no-untyped-call] # one each: its connections are no thread's but the caller's
+        # One for each upload: its connections must not be shared between threads.
+        http: Any = googleapiclient.http.build_http()  # type: ignore[no-untyped-call]
         http.timeout = self._patience.request
         body = {"file": {"name": name, "displayName": name.removeprefix("files/")}}
         return googleapiclient.http.HttpRequest(
@@ -276,7 +278,7 @@ def _may_resume(error: Exception) -> bool:
 @contextmanager
 def _translated() -> Iterator[None]:
     """Every error of the library and of what it stands on, as `AnalyserFailed`; our own pass."""
-    import httplib2  # type: ignore[import-untyped]
+    import httplib2
     import requests
     from google.api_core import exceptions
     from google.auth.exceptions import GoogleAuthError
