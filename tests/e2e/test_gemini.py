@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from local import home
 from local.client import SightlineClient
+from local.drawing import draw_calm_clip
 from local.emulators import free_port
 from local.server import running_server
 from shared.adapters.embedded.queue import SqliteQueue
@@ -163,21 +164,24 @@ def test_what_fails_for_a_moment_is_asked_again(running: Running, short: Path) -
     assert len(running.announcements(analysis["asset_id"])) == 1
 
 
-@pytest.mark.parametrize("honest", ["fight", "calm"])
+@pytest.mark.parametrize(("shown", "risk", "incidents"), [("fight", "high", 1), ("calm", "low", 0)])
 def test_orders_in_the_picture_lower_nothing(
-    honest: str, running: Running, fight: Path, short: Path, tmp_path: Path
+    shown: str, risk: str, incidents: int, running: Running, fight: Path, tmp_path: Path
 ) -> None:
-    clip = tmp_path / "orders.mp4"
-    _write_into({"fight": fight, "calm": short}[honest], clip, ORDERS)
+    plain, clip = fight, tmp_path / "orders.mp4"
+    if shown == "calm":
+        plain = tmp_path / "calm.mp4"
+        draw_calm_clip(plain)
+    _write_into(plain, clip, ORDERS)
     running.gemini.answer = {**ANSWER, "threat_level": 2, "objects": ["knife"]}
     seen = running.described(clip, source_id="here")
     running.gemini.answer = {**ANSWER, "threat_level": 0, "objects": [], "emotions": [], "description": "All is calm."}
     obeyed = running.described(clip, source_id="there")
     for name in ("overallRisk", "confidence", "violenceDetections", "peakProbability"):
         assert obeyed[name] == seen[name]
-    assert len(obeyed["incidents"]) == len(seen["incidents"]) == (1 if honest == "fight" else 0)
+    assert len(obeyed["incidents"]) == len(seen["incidents"]) == incidents
     assert seen["attention"] == "high"  # a model may raise it
-    assert obeyed["attention"] == obeyed["overallRisk"]  # and never lower it below what was detected
+    assert obeyed["attention"] == obeyed["overallRisk"] == risk  # and never lower it below what was detected
 
 
 def _write_into(source: Path, target: Path, text: str) -> None:
