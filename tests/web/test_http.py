@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ from fastapi.testclient import TestClient
 
 from local.home import Home
 from local.server import application
+from shared.adapters.google import gemini_files
 from shared.domain.assets import Asset, Detection
 from shared.domain.detections import Segment
 from shared.domain.stages import Stage, StageRecord, StageState
 from shared.ids import new_uuid
-from shared.repositories import assets
+from shared.repositories import assets, components
 from shared.settings import EmbeddedSettings
 from tests.fakes import NOON
 
