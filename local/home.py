@@ -24,6 +24,7 @@ from shared.adapters.embedded.blobs import FolderBlobs
 from shared.adapters.embedded.documents import SqliteDocuments
 from shared.adapters.embedded.queue import QueueSubscription, SqliteQueue
 from shared.adapters.embedded.queue_workers import QueueWorkers
+from shared.adapters.google import gemini_files
 from shared.adapters.system_clock import SystemClock
 from shared.delivery import StageRunner, receive, receive_tick
 from shared.detection.contact_sheet import TileSheets
@@ -47,6 +48,7 @@ from shared.handlers import (
     uploads,
 )
 from shared.handlers.spending import Spending
+from shared.handlers.watched_model import WatchedModel
 from shared.ids import TimeOrderedIds
 from shared.outbox import publish_pending
 from shared.ports import Delivery
@@ -99,6 +101,12 @@ def queue_subscriptions(declared: topology.Topology) -> list[QueueSubscription]:
     ]
 
 
+def _gemini(config: EmbeddedSettings, media: FolderBlobs) -> gemini_files.FilesGemini | None:
+    if config.google_api_key is None or not config.asks_gemini:
+        return None
+    return gemini_files.connect(config.google_api_key, config.gemini_model, media, endpoint=config.gemini_endpoint)
+
+
 class Home:
     """Everything of one data folder. `base_url` is the origin that clients reach; signed URLs begin with it."""
 
@@ -122,6 +130,7 @@ class Home:
             data / "queue.sqlite3", self._declared.topics, queue_subscriptions(self._declared), self._clock
         )
         self._closing.callback(self.queue.close)
+        self.gemini = _gemini(config, self.media)
         self._scoring = scoring.Deps(self.media, self.detector, TileSheets())
         self._observe = observe.Deps(self.documents, self._clock, TimeOrderedIds(self._clock), config.policy())
 
@@ -194,10 +203,17 @@ class Home:
     def _context_deps(self) -> context.Deps:
         """Without a key Gemini can't be asked, and the ledger says so."""
         why = "GOOGLE_API_KEY is not set, so Gemini was not asked."
+        why = why if self.config.asks_gemini else context.NO_MODEL
         spending = Spending(self.documents, self._clock, "Gemini", self.config.gemini_budget)
-        return context.Deps(
-            self.documents, self.media, None, TileSheets(), spending, why_no_model=why, reuse=self.config.reuse_analyses
-        )
+        watched = WatchedModel(self.gemini, self.documents, self._clock) if self.gemini else None
+        mode = self.config.reuse_analyses
+        return context.Deps(self.documents, self.media, watched, TileSheets(), spending, why, mode)
+
+    def _gemini_state(self) -> str:
+        """What the health page says of it; before the first call, that there is a key."""
+        if self.gemini is None:
+            return "off"
+        return "degraded" if components.state_of(self.documents, "gemini") == "degraded" else "ok"
 
     def _maintain_deps(self) -> maintain.Deps:
         return maintain.Deps(
@@ -207,6 +223,7 @@ class Home:
             clock=self._clock,
             bucket=bucket_name("media"),
             grace=timedelta(seconds=self.config.grace_seconds),
+            cleaners=(self.gemini.remove_leftovers,) if self.gemini else (),
         )
 
     def _sweeper_state(self) -> str:
@@ -218,6 +235,7 @@ class Home:
             "bus": lambda: self.queue.list(limit=1),
             "model": lambda: self.detector.version,
             "maintain": self._sweeper_state,
+            "gemini": self._gemini_state,
         }
         enabled = self.config.api_token is not None
         return service.Deps(self.documents, self._clock, checks, auth_enabled=enabled)

@@ -53,8 +53,11 @@ class Stack:
 
 
 @contextmanager
-def running_stack(folder: Path, port: int) -> Iterator[Stack]:
-    """Runs everything while the block lasts; state and logs lie in `folder`. Raises `emulators.EmulatorMissing`."""
+def running_stack(folder: Path, port: int, extra: Mapping[str, str] | None = None) -> Iterator[Stack]:
+    """Runs everything while the block lasts; state and logs lie in `folder`. Raises `emulators.EmulatorMissing`.
+
+    `extra`: more environment for the functions.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     declared = topology.load()
     with ExitStack() as closing:
@@ -66,7 +69,7 @@ def running_stack(folder: Path, port: int) -> Iterator[Stack]:
         ports = {name: emulators.free_port() for name in declared.functions}
         _create_topics(declared, ports)
         storage = closing.enter_context(_blob_server(folder, declared))
-        environment = {**hosts, **_function_environment(folder, storage)}
+        environment = {**hosts, **_function_environment(folder, storage), **(extra or {})}
         closing.enter_context(_functions(ports, folder, environment))
         origins = {name: f"http://127.0.0.1:{number}" for name, number in ports.items()}
         closing.enter_context(_served(gateway(declared, origins), port))

@@ -163,12 +163,18 @@ class DetectSettings(MediaSettings):
 class GeminiSettings:
     """Which Gemini model describes videos. `gemini_endpoint`: another origin than Google's.
 
-    `gemini_budget`: USD for each UTC day, over all instances; unset, there is no limit.
+    `gemini_model` `none`: none is asked. `gemini_budget`: USD for each UTC day, over all instances; unset, there is no
+    limit.
     """
 
     gemini_model: str = variable("GEMINI_MODEL", default=DEFAULT_GEMINI_MODEL)
     gemini_endpoint: str | None = variable("GEMINI_ENDPOINT", default=None)
     gemini_budget: float | None = variable("BUDGET_USD_GEMINI", _dollars, default=None)
+
+    @property
+    def asks_gemini(self) -> bool:
+        """Whether there is a model to ask."""
+        return self.gemini_model.lower() != "none"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from shared.delivery import StageRunner
 from shared.detection.contact_sheet import TileSheets
 from shared.handlers import context
 from shared.handlers.spending import Spending
+from shared.handlers.watched_model import WatchedModel
 from shared.messages import MediaDetected
 
 config = settings.load(settings.ContextSettings)
@@ -22,13 +23,11 @@ logs.configure(config.log_level, project=config.project)
 def composed() -> entry.EventFunction[MediaDetected, context.Deps]:
     """The stage on Google Cloud, made at the first event."""
     clock, store = SystemClock(), documents.connect(config.project, config.database)
-    model = gemini.connect(
-        config.project, config.location, config.gemini_model, config.media_bucket, endpoint=config.gemini_endpoint
-    )
-    spending = Spending(store, clock, "Gemini", config.gemini_budget)
-    deps = context.Deps(
-        store, blobs.connect(config.media_bucket), model, TileSheets(), spending, reuse=config.reuse_analyses
-    )
+    place = (config.project, config.location, config.gemini_model, config.media_bucket)
+    media, spending = blobs.connect(config.media_bucket), Spending(store, clock, "Gemini", config.gemini_budget)
+    asked = gemini.connect(*place, media, endpoint=config.gemini_endpoint) if config.asks_gemini else None
+    model = WatchedModel(asked, store, clock) if asked else None
+    deps = context.Deps(store, media, model, TileSheets(), spending, context.NO_MODEL, config.reuse_analyses)
     runner = StageRunner(store, bus.connect(config.project), clock, config.lease(), config.machine())
     return entry.EventFunction(context.consumer, deps, runner)
 

@@ -95,9 +95,9 @@ def clean_terms(terms: Iterable[object], most: int) -> tuple[str, ...]:
     for term in terms:
         if not isinstance(term, str):
             continue
-        cleaned = _one_line(term).strip(" .,;:*-•\"'").lower()
+        cleaned = _one_line(term).strip(_EDGES).lower()[:MAX_TERM_CHARACTERS].rstrip(_EDGES)
         if cleaned and cleaned not in _NOTHING:
-            found.setdefault(cleaned[:MAX_TERM_CHARACTERS].rstrip(), None)
+            found.setdefault(cleaned, None)
     return tuple(found)[:most]
 
 
@@ -110,9 +110,10 @@ def clean_description(text: str) -> str:
     return joined[: MAX_DESCRIPTION_CHARACTERS - 1].rstrip() + "…"
 
 
+_EDGES = " .,;:*-•\"'"
 _NOTHING = frozenset({"none", "n/a", "unknown", "nothing", "no emotions", "null"})
 _FENCE = re.compile(r"\A```[a-zA-Z]*\s*\n?(.*?)\n?```\Z", re.DOTALL)
-_LINE = re.compile(r"^[^\w\n]*(OBJECTS|EMOTIONS|SCENES)[^\w\n]*:(.*)$", re.IGNORECASE | re.MULTILINE)
+_LABEL = re.compile(r"\b(OBJECTS|EMOTIONS|SCENES)\b[*_ ]{0,4}:", re.IGNORECASE)
 
 
 def _without_fence(text: str) -> str:
@@ -167,7 +168,7 @@ def _threat_level(answer: Mapping[str, Any]) -> int:
 
 
 def _from_lines(text: str) -> Context:
-    found = {name.upper(): content.split(",") for name, content in _LINE.findall(text)}
+    found = _labelled(text)
     if not found:
         raise _malformed("The model's answer has neither the form asked for nor lines of OBJECTS, EMOTIONS, SCENES.")
     return Context(
@@ -175,3 +176,14 @@ def _from_lines(text: str) -> Context:
         emotions=clean_terms(found.get("EMOTIONS", ()), MAX_EMOTIONS),
         scenes=clean_terms(found.get("SCENES", ()), MAX_SCENES),
     )
+
+
+def _labelled(text: str) -> dict[str, list[str]]:
+    """What follows each label, up to the next one or the end of the line: some models write all on one line."""
+    labels = list(_LABEL.finditer(text))
+    ends = [*(label.start() for label in labels[1:]), len(text)]
+    found: dict[str, list[str]] = {}
+    for label, end in zip(labels, ends, strict=False):
+        line = text[label.end() : end].strip().partition("\n")[0]
+        found.setdefault(label[1].upper(), []).extend(line.split(","))
+    return found

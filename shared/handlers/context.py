@@ -25,6 +25,8 @@ from shared.repositories import assets
 
 log = logging.getLogger(__name__)
 
+NO_MODEL = "GEMINI_MODEL is none, so Gemini was not asked."
+
 CONTENT_TYPES = {
     "mp4": "video/mp4",
     "mov": "video/quicktime",

@@ -1,4 +1,4 @@
-"""What functions say of themselves, so that the health page can speak for parts it does not run (model, sweeper)."""
+"""What functions say of themselves, so that the health page can speak for parts it does not run (model, Gemini, …)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from shared.records import from_data, to_data
 
 COLLECTION = "components"
 MAINTAIN = "maintain"
+Condition = Literal["ok", "degraded"]
 
 
 @dataclass(frozen=True)
@@ -32,21 +33,25 @@ class MaintenanceRun:
     looked_until: datetime | None = None
 
 
-def report(documents: Documents, name: str, detail: str, now: datetime) -> Documents:
-    """Says that a component was loaded and works; gives the store back, for whoever says it on first using that."""
-    documents.commit([Set(COLLECTION, name, {"detail": detail, "reported_at": now})])
+def report(documents: Documents, name: str, detail: str, now: datetime, condition: Condition = "ok") -> Documents:
+    """Says that a component was loaded or used, and how it is; gives the store back, for who says it on first use."""
+    documents.commit([Set(COLLECTION, name, {"detail": detail, "reported_at": now, "condition": condition})])
     return documents
 
 
-def state_of(documents: Documents, name: str) -> Literal["ok", "off"]:
-    """`ok` once the component has spoken, `off` before."""
-    return "off" if documents.get(COLLECTION, name) is None else "ok"
+def state_of(documents: Documents, name: str) -> Literal["ok", "degraded", "off"]:
+    """What the component said last, `off` before it said anything."""
+    found = documents.get(COLLECTION, name)
+    if found is None:
+        return "off"
+    return "degraded" if found.data.get("condition") == "degraded" else "ok"
 
 
 def checks(documents: Documents, clock: Clock) -> dict[str, Callable[[], str]]:
     """How the health page looks at those that only speak for themselves here."""
     return {
         "model": lambda: state_of(documents, "model"),
+        "gemini": lambda: state_of(documents, "gemini"),
         MAINTAIN: lambda: maintenance_state(documents, clock.now()),
     }
 

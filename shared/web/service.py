@@ -19,12 +19,15 @@ from shared.web.app import SERVICE, VERSION
 log = logging.getLogger(__name__)
 
 SAMPLE = timedelta(minutes=5)
-NOT_BUILT_IN = ("gemini", "vision", "language", "video_intelligence")
+NOT_BUILT_IN = ("vision", "language", "video_intelligence")
 """AI services that this version does not call: `off`, so that their silence is not taken for a clean result."""
+
+EXTRAS = frozenset({"gemini"})
+"""Analyses are complete without these: that one is degraded is shown, and takes nothing out of service."""
 
 ComponentState = Literal["ok", "degraded", "off"]
 Check = Callable[[], object]
-"""Looks at a component: raises if it is degraded, returns "off" if it is not in use, anything else if it is well."""
+"""Looks at a component: returns "degraded" or raises if it is, "off" if it is not in use, else anything."""
 
 
 class ServiceReply(BaseModel):
@@ -52,7 +55,7 @@ class EventRate(BaseModel):
 
 
 class HealthReply(BaseModel):
-    """`ok` is false, and the status 503, as soon as a component is degraded. `timestamp` in milliseconds."""
+    """`ok` is false, and the status 503, as soon as a component that is needed is degraded. `timestamp` in ms."""
 
     ok: bool
     timestamp: int
@@ -108,7 +111,7 @@ def _health(deps: Deps) -> HealthReply:
     components.update({name: _checked(name, check) for name, check in deps.checks.items()})
     components.update(dict.fromkeys(NOT_BUILT_IN, "off"))
     return HealthReply(
-        ok="degraded" not in components.values(),
+        ok=not any(state == "degraded" for name, state in components.items() if name not in EXTRAS),
         timestamp=int(now.timestamp() * 1000),
         service=SERVICE,
         version=VERSION,
@@ -124,7 +127,10 @@ def _health(deps: Deps) -> HealthReply:
 
 def _checked(name: str, check: Check) -> ComponentState:
     try:
-        return "off" if check() == "off" else "ok"
+        found = check()
     except Exception as error:  # whatever is wrong with a component, the page must say so and not fail
         log.warning("component %s is degraded: %s", name, type(error).__name__)
         return "degraded"
+    if found == "degraded":
+        return "degraded"
+    return "off" if found == "off" else "ok"

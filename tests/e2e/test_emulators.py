@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -29,6 +30,7 @@ from shared.ids import new_uuid
 from shared.repositories import assets, components, work
 from tests.conftest import require_emulators
 from tests.e2e import scenario
+from tests.gemini_server import MODEL, GeminiServer, running_gemini
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,9 +38,18 @@ pytestmark = pytest.mark.xdist_group("emulator-stack")
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stack.Stack]:
+def gemini() -> Iterator[GeminiServer]:
+    """Vertex AI, which has no emulator. It refuses to look at anything unless a test wants more."""
+    with running_gemini() as server:
+        server.fail("generate", "blocked_prompt")
+        yield server
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, gemini: GeminiServer) -> Iterator[stack.Stack]:
     require_emulators()
-    with stack.running_stack(tmp_path_factory.mktemp("stack"), free_port()) as started:
+    extra = {"GEMINI_ENDPOINT": gemini.url, "GEMINI_MODEL": MODEL}
+    with stack.running_stack(tmp_path_factory.mktemp("stack"), free_port(), extra) as started:
         yield started
 
 
@@ -50,7 +61,34 @@ def client(running: stack.Stack) -> Iterator[SightlineClient]:
 
 
 def test_the_main_job(client: SightlineClient, fight: Path) -> None:
-    scenario.check_main_job(scenario.main_job(client, fight))
+    scenario.check_main_job(scenario.main_job(client, fight), context="failed")
+
+
+def test_gemini_answers_refuses_and_answers_later(
+    running: stack.Stack, client: SightlineClient, gemini: GeminiServer, fight: Path
+) -> None:
+    gemini.behave()
+    good = _described(client, fight)
+    assert (good["missing"], good["objects"]) == ([], ["bench", "bicycle"])
+    asked = gemini.generated[-1]["contents"][0]["parts"][0]["fileData"]
+    assert asked["fileUri"].startswith("gs://sightline-media/media/")
+    assert asked["mimeType"] == "video/mp4"
+    gemini.fail("generate", "unavailable", times=1)
+    later = _described(client, fight)
+    assert (later["missing"], later["stages"]["context"]["attempts"]) == ([], 2)
+    gemini.fail("generate", "blocked_prompt")
+    blocked = _described(client, fight)
+    assert (blocked["state"], blocked["context"], blocked["objects"]) == ("done", None, [])
+    assert [(part["stage"], part["code"]) for part in blocked["missing"]] == [("context", "blocked")]
+    assert good["overallRisk"] == later["overallRisk"] == blocked["overallRisk"] == "high"
+    health = httpx.get(f"{running.base_url}/health").json()
+    assert (health["ok"], health["components"]["gemini"]) == (True, "ok")  # it answered, if only to refuse
+
+
+def _described(client: SightlineClient, clip: Path) -> dict[str, Any]:
+    asset_id = scenario.send(client, clip)
+    client.wait_until_ended(asset_id, timeout=scenario.TIMEOUT_SECONDS)
+    return client.analysis(asset_id)
 
 
 def test_bad_files_fail_clearly_and_harm_nothing(client: SightlineClient, fight: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 
 from local.home import Home
 from local.server import application
+from shared.adapters.google import gemini_files
 from shared.domain.assets import Asset, Detection, SeenBefore
 from shared.domain.detections import Segment
 from shared.domain.stages import Stage, StageRecord, StageState
@@ -338,6 +339,18 @@ class TestService:
         reply = client.get("/health")
         assert reply.status_code == 503
         assert (reply.json()["ok"], reply.json()["components"]["blobs"]) == (False, "degraded")
+
+    def test_gemini_is_off_without_a_key_whatever_was_said_before(self, client: TestClient, home: Home) -> None:
+        components.report(home.documents, "gemini", "unavailable", datetime.now(UTC), "degraded")
+        assert client.get("/health").json()["components"]["gemini"] == "off"
+
+    def test_a_degraded_extra_is_said_and_takes_nothing_out_of_service(self, client: TestClient, home: Home) -> None:
+        home.gemini = gemini_files.connect("key", "model", home.media)
+        assert client.get("/health").json()["components"]["gemini"] == "ok"
+        components.report(home.documents, "gemini", "unavailable", datetime.now(UTC), "degraded")
+        reply = client.get("/health")
+        assert reply.status_code == 200
+        assert (reply.json()["ok"], reply.json()["components"]["gemini"]) == (True, "degraded")
 
     def test_unknown_paths_are_404(self, client: TestClient) -> None:
         assert client.get("/nothing").json() == {"detail": "Not Found"}
