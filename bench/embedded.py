@@ -21,8 +21,12 @@ SAMPLE_SECONDS = 0.05
 
 
 def open_environment() -> dict[str, str]:
-    """This process's environment without a token: the server is open to all."""
-    return {name: value for name, value in os.environ.items() if name != "SIGHTLINE_API_TOKEN"}
+    """This process's environment without a token, so that the server is open to all.
+
+    Nothing is reused either: the benchmarks send one clip many times, and each shall be looked at.
+    """
+    kept = {name: value for name, value in os.environ.items() if name != "SIGHTLINE_API_TOKEN"}
+    return {**kept, "REUSE_ANALYSES": "never"}
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,7 @@ def _function_environment(folder: Path, storage: str) -> dict[str, str]:
         "GOOGLE_APPLICATION_CREDENTIALS": str(folder / FILE_NAME),
         "MEDIA_BUCKET": bucket_name("media"),
         "SIGHTLINE_API_TOKEN": TOKEN,
+        "GEMINI_MODEL": "none",  # Google's cannot be reached with an emulator's credentials; `extra` may name one
     }
 
 

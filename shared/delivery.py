@@ -399,7 +399,8 @@ class _Claimed:
     def request(self) -> work.Request:
         """What was delivered, to be asked for again if this worker is lost."""
         data, attributes = self.delivery.data, self.delivery.attributes
-        return work.Request(self.piece.asset_id, self.piece.stage).with_message(data, attributes)
+        asked = work.Request(self.piece.asset_id, self.piece.stage, self.piece.replay_id)
+        return asked.with_message(data, attributes)
 
     def held_claim(self) -> HeldClaim:
         """What the lease renews, and how it shows progress."""

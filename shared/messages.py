@@ -181,14 +181,6 @@ TRIGGERS: Mapping[Stage, str] = {
 """The topic whose messages each stage waits for, as `infra/pipeline.yaml` declares it (a test compares them)."""
 
 
-def encode_finalised(message: ObjectFinalised) -> OutgoingMessage:
-    """The notification as Cloud Storage would publish it."""
-    resource: dict[str, Any] = {"bucket": message.bucket, "name": message.name, "generation": str(message.generation)}
-    if message.source_id is not None:
-        resource["metadata"] = {"source-id": message.source_id}
-    return OutgoingMessage(message.TOPIC, json.dumps(resource).encode(), {"eventType": "OBJECT_FINALIZE"})
-
-
 def encode(message: Message, *, message_id: str, now: datetime) -> OutgoingMessage:
     """The message as it is published. The same `message_id` for the same fact lets readers recognise a repetition."""
     attributes = {

@@ -16,9 +16,10 @@ from itertools import islice
 
 from shared import ids
 from shared.domain.assets import DIRECT_PREFIX, MEDIA_PREFIX, is_asset_id, issued_asset_id
+from shared.domain.header_text import decode_header_text
 from shared.domain.sweeping import HOUSEKEEPING_EVERY, LEFTOVER_AGE
 from shared.errors import NotFound, PreconditionFailed
-from shared.messages import ObjectFinalised, encode_finalised
+from shared.messages import SOURCE_ID_KEY, ObjectFinalised, notification_of
 from shared.ports import BlobInfo, Blobs, Bus, Documents
 from shared.repositories import assets, timelines
 
@@ -111,7 +112,7 @@ def _announce_dropped(deps: Deps, since: datetime, before: datetime, counts: Cou
         known = assets.exist(deps.documents, sorted({owner for _, possible in owners for owner in possible}))
         for info, possible in owners:
             if not known & possible:
-                deps.bus.publish(encode_finalised(_notification(deps.bucket, info)))
+                deps.bus.publish(notification_of(_notification(deps.bucket, info)))
                 counts["dropped_unseen"] += 1
                 log.warning("nobody was told of %s; said again", info.name)
 
@@ -122,7 +123,8 @@ def _possible_owners(bucket: str, info: BlobInfo) -> set[str]:
 
 
 def _notification(bucket: str, info: BlobInfo) -> ObjectFinalised:
-    source = info.metadata.get("source-id")
+    written = info.metadata.get(SOURCE_ID_KEY)
+    source = None if written is None else decode_header_text(written)
     return ObjectFinalised(bucket=bucket, name=info.name, generation=info.generation, source_id=source)
 
 

@@ -27,7 +27,6 @@ from datetime import datetime, timedelta
 
 from shared import ids
 from shared.completion import announce_if_complete
-from shared.domain import detections
 from shared.domain.assets import Asset, issued_asset_id
 from shared.domain.stages import Stage, StageRecord, StageState, WorkRecord, WorkState
 from shared.domain.sweeping import (
@@ -43,18 +42,11 @@ from shared.domain.sweeping import (
 )
 from shared.errors import AlreadyExists, Malformed, VersionConflict
 from shared.handlers import leftovers
-from shared.messages import (
-    TRIGGERS,
-    MediaDetected,
-    MediaUploaded,
-    Message,
-    ObjectFinalised,
-    encode,
-    encode_finalised,
-)
+from shared.handlers.triggers import trigger_of
+from shared.messages import TRIGGERS, ObjectFinalised, encode, notification_of
 from shared.outbox import publish_outbox
-from shared.ports import BlobInfo, Blobs, Bus, Clock, Document, Documents, OutgoingMessage, Query
-from shared.repositories import assets, components, work
+from shared.ports import BlobInfo, Blobs, Bus, Clock, Document, Documents, OutgoingMessage, Query, Write
+from shared.repositories import assets, components, replays, work
 from shared.repositories.components import MaintenanceRun
 
 log = logging.getLogger(__name__)
@@ -191,38 +183,49 @@ def _sweep_work(run: _Run, document: Document) -> str | None:
         return "forgotten"
     message = _message_of(request, asset, run)
     if reason.asks_again and message is not None:
-        _requeue(run, document, record, asset, request.stage)
+        _requeue(run, document, record, asset, request)
         run.deps.bus.publish(message)
         return reason
-    _give_up(run, document, record, asset, request.stage, reason)
+    _give_up(run, document, record, asset, request, reason)
     return reason
 
 
 def _message_of(request: work.Request, asset: Asset, run: _Run) -> OutgoingMessage | None:
-    """The message as it came, or made again where it was too long to keep."""
-    if request.data is None:
-        return _message_for(request.stage, asset, run)
-    return OutgoingMessage(TRIGGERS[request.stage], request.data, request.attributes)
+    """The message as it came, or made again where it was too long to keep. An order to replay is not made up."""
+    if request.data is not None:
+        return OutgoingMessage(TRIGGERS[request.stage], request.data, request.attributes)
+    return None if request.replay_id else _message_for(request.stage, asset, run)
 
 
-def _requeue(run: _Run, document: Document, record: WorkRecord, asset: Asset, stage: Stage) -> None:
+def _shown(run: _Run, asset: Asset, request: work.Request) -> StageRecord:
+    """How the work stands, where that is shown: the asset's ledger, or the replay's own record. Raises `NotFound`."""
+    if request.replay_id is None:
+        return assets.stage_record(asset, request.stage)
+    return replays.get(run.deps.documents, asset.id, request.replay_id).record
+
+
+def _showing(request: work.Request, record: StageRecord) -> Write:
+    if request.replay_id is None:
+        return assets.stage_update(request.asset_id, request.stage, record)
+    return replays.record_update(request.replay_id, record)
+
+
+def _requeue(run: _Run, document: Document, record: WorkRecord, asset: Asset, request: work.Request) -> None:
     released = replace(
         record, state=WorkState.RELEASED, owner=ids.new_uuid(), lease_until=run.now, requeued=record.requeued + 1
     )
-    shown = assets.stage_record(asset, stage)
+    shown = _shown(run, asset, request)
     sentence = "Its worker fell silent, or its message was lost; it was sent again."
     waiting = replace(shown, state=StageState.PENDING, progress=0.0, error_code=RETRYING, error_message=sentence)
-    run.deps.documents.commit(
-        [work.update(document.id, released, document.version), assets.stage_update(asset.id, stage, waiting)]
-    )
+    run.deps.documents.commit([work.update(document.id, released, document.version), _showing(request, waiting)])
 
 
-def _give_up(run: _Run, document: Document, record: WorkRecord, asset: Asset, stage: Stage, reason: WorkReason) -> None:
+def _give_up(
+    run: _Run, document: Document, record: WorkRecord, asset: Asset, request: work.Request, reason: WorkReason
+) -> None:
     given_up = replace(record, state=WorkState.GIVEN_UP, owner=ids.new_uuid(), lease_until=run.now)
-    failed = _failed(assets.stage_record(asset, stage), run.now, reason, why_given_up(reason, record))
-    run.deps.documents.commit(
-        [work.update(document.id, given_up, document.version), assets.stage_update(asset.id, stage, failed)]
-    )
+    failed = _failed(_shown(run, asset, request), run.now, reason, why_given_up(reason, record))
+    run.deps.documents.commit([work.update(document.id, given_up, document.version), _showing(request, failed)])
     _announce(run, asset.id)
 
 
@@ -295,45 +298,7 @@ def _ask(run: _Run, asset: Asset, stage: Stage) -> bool:
 
 def _message_for(stage: Stage, asset: Asset, run: _Run) -> OutgoingMessage | None:
     """What the stage waits for, made from what is known of the asset; None when the stage before left no result."""
-    if asset.generation is None:
-        return None
-    if stage is Stage.INGEST:
-        return encode_finalised(
-            ObjectFinalised(bucket=run.deps.bucket, name=asset.object_name, generation=asset.generation)
-        )
-    message = _LOST[stage](asset, asset.generation, run.deps.bucket)
+    message = trigger_of(stage, asset, run.deps.bucket)
+    if isinstance(message, ObjectFinalised):
+        return notification_of(message)
     return None if message is None else encode(message, message_id=ids.new_uuid(), now=run.now)
-
-
-def _uploaded(asset: Asset, generation: int, bucket: str) -> Message | None:
-    if asset.facts is None:
-        return None
-    return MediaUploaded(
-        asset_id=asset.id,
-        bucket=bucket,
-        object_name=asset.object_name,
-        generation=generation,
-        duration=asset.facts.duration,
-    )
-
-
-def _detected(asset: Asset, generation: int, bucket: str) -> Message | None:
-    if asset.detection is None:
-        return None
-    return MediaDetected(
-        asset_id=asset.id,
-        bucket=bucket,
-        object_name=asset.object_name,
-        generation=generation,
-        segments=asset.detection.segments,
-        confidence=detections.confidence(asset.detection.segments),
-        model=asset.detection.model,
-    )
-
-
-_LOST: Mapping[Stage, Callable[[Asset, int, str], Message | None]] = {
-    Stage.DETECT: _uploaded,
-    Stage.CONTEXT: _detected,
-    Stage.CORRELATE: _detected,
-}
-"""How the message that a stage waits for is made again."""

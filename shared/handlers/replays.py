@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from shared import ids
-from shared.delivery import MAX_CONFLICTS
-from shared.domain import detections
+from shared.delivery import MAX_CONFLICTS, stage_name
 from shared.domain.assets import Asset
 from shared.domain.replays import SENTENCES, Refusal, Replay, is_under_way, refusal, verdict_of
 from shared.domain.stages import Stage, WorkRecord, WorkState
 from shared.errors import AlreadyExists, Malformed, NotReady, Retryable, VersionConflict
-from shared.messages import MediaDetected, MediaUploaded, Message, ObjectFinalised, ReplayOrder
+from shared.handlers.triggers import trigger_of
+from shared.messages import Message, ReplayOrder
 from shared.outbox import outbox_of, publish_outbox
-from shared.ports import Blobs, Bus, Clock, Documents
+from shared.ports import Blobs, Bus, Clock, Documents, OutgoingMessage, Write
 from shared.repositories import assets, replays, work
 
 log = logging.getLogger(__name__)
@@ -102,8 +102,23 @@ def _accept(replay: Replay, asset: Asset, deps: Deps) -> None:
     key = _outbox_key(replay.id)
     outbox = outbox_of(key, [_message(replay, asset, deps)], replay.requested_at)
     record = WorkRecord(WorkState.DONE, ids.new_uuid(), 1, replay.requested_at + PATIENCE, published=False)
-    writes = [replays.creation(replay), replays.slot_write(replay, slot), work.finished(key, record, outbox)]
-    deps.documents.commit(writes)
+    deps.documents.commit(
+        [
+            replays.creation(replay),
+            replays.slot_write(replay, slot),
+            work.finished(key, record, outbox),
+            _run(replay, asset, outbox[0], deps),
+        ]
+    )
+
+
+def _run(replay: Replay, asset: Asset, message: OutgoingMessage, deps: Deps) -> Write:
+    """The piece of work as if it had been claimed and let go: the sweeper asks again if the message is lost."""
+    name = stage_name(replay.stage, ReplayOrder(id=replay.id, asset_id=asset.id, stage=replay.stage))
+    key = ids.work_key(deps.bucket, asset.object_name, _generation(asset, deps), str(name))
+    waiting = WorkRecord(WorkState.RELEASED, ids.new_uuid(), 0, replay.requested_at)
+    asked = work.Request(asset.id, replay.stage, replay.id).with_message(message.data, message.attributes)
+    return work.claim(key, waiting, None, asked)
 
 
 def _check(replay: Replay, asset: Asset, latest: Replay | None) -> None:
@@ -121,40 +136,14 @@ def _refused(reason: Refusal) -> NotReady:
 def _message(replay: Replay, asset: Asset, deps: Deps) -> Message:
     """The message that triggers the stage, rebuilt from what is stored."""
     order = ReplayOrder(id=replay.id, asset_id=asset.id, stage=replay.stage)
+    if replay.stage is Stage.DETECT and asset.detection is not None:
+        order = replace(order, sensitivity=asset.detection.sensitivity, step=asset.detection.step)
     if replay.stage is Stage.INGEST:
-        generation = _generation(asset, deps)
-        return ObjectFinalised(bucket=deps.bucket, name=asset.object_name, generation=generation, replay=order)
-    if asset.generation is None or asset.facts is None:
+        asset = replace(asset, generation=_generation(asset, deps))
+    message = trigger_of(replay.stage, asset, deps.bucket, order)
+    if message is None:
         raise _refused(Refusal.NO_INPUT)
-    if replay.stage is Stage.DETECT:
-        earlier = asset.detection
-        if earlier is not None:
-            order = replace(order, sensitivity=earlier.sensitivity, step=earlier.step)
-        return MediaUploaded(
-            asset_id=asset.id,
-            bucket=deps.bucket,
-            object_name=asset.object_name,
-            generation=asset.generation,
-            duration=asset.facts.duration,
-            replay=order,
-        )
-    return _detected(asset, asset.generation, order, deps)
-
-
-def _detected(asset: Asset, generation: int, order: ReplayOrder, deps: Deps) -> MediaDetected:
-    found = asset.detection
-    if found is None:
-        raise _refused(Refusal.NO_INPUT)
-    return MediaDetected(
-        asset_id=asset.id,
-        bucket=deps.bucket,
-        object_name=asset.object_name,
-        generation=generation,
-        segments=found.segments,
-        confidence=detections.confidence(found.segments),
-        model=found.model,
-        replay=order,
-    )
+    return message
 
 
 def _generation(asset: Asset, deps: Deps) -> int:

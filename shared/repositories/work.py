@@ -28,10 +28,14 @@ UNPUBLISHED = Query(COLLECTION, (Filter("published", "==", False),), (Order("lea
 
 @dataclass(frozen=True)
 class Request:
-    """What a piece of work was asked for by: the message as it was delivered. `data` None: it was too long to keep."""
+    """What a piece of work was asked for by: the message as it was delivered. `data` None: it was too long to keep.
+
+    With a `replay_id`, the replay's own document shows how the work stands, else the asset's ledger.
+    """
 
     asset_id: str
     stage: Stage
+    replay_id: str | None = None
     data: bytes | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
 

@@ -48,7 +48,8 @@ def gemini() -> Iterator[GeminiServer]:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory, gemini: GeminiServer) -> Iterator[stack.Stack]:
     require_emulators()
-    extra = {"GEMINI_ENDPOINT": gemini.url, "GEMINI_MODEL": MODEL}
+    # One clip is sent again and again here, and each time every stage shall do its work.
+    extra = {"GEMINI_ENDPOINT": gemini.url, "GEMINI_MODEL": MODEL, "REUSE_ANALYSES": "never"}
     with stack.running_stack(tmp_path_factory.mktemp("stack"), free_port(), extra) as started:
         yield started
 

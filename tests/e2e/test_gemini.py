@@ -23,6 +23,7 @@ from local.emulators import free_port
 from local.server import running_server
 from shared.adapters.embedded.queue import SqliteQueue
 from shared.adapters.google import gemini_files
+from shared.domain.reuse import ReuseMode
 from shared.ports import OutgoingMessage
 from shared.settings import EmbeddedSettings
 from tests.e2e import scenario
@@ -75,7 +76,10 @@ def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running
     monkeypatch.setattr(home, "MAXIMUM_BACKOFF", timedelta(seconds=0.05))
     monkeypatch.setattr(gemini_files, "PATIENCE", QUICK)
     with running_gemini() as gemini:
-        config = EmbeddedSettings(google_api_key=KEY, gemini_model=MODEL, gemini_endpoint=gemini.url)
+        never = ReuseMode.NEVER  # one clip is sent again and again, and each shall be asked about
+        config = EmbeddedSettings(
+            google_api_key=KEY, gemini_model=MODEL, gemini_endpoint=gemini.url, reuse_analyses=never
+        )
         with running_server(tmp_path / "data", port=free_port(), config=config) as base_url:
             client = SightlineClient(base_url)
             made = Running(base_url, client, gemini)

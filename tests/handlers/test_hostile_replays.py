@@ -43,7 +43,9 @@ def test_every_replay_ends_once_and_harms_nothing(first: int, media: FolderBlobs
 
 def _play(seed: int, store: SqliteDocuments, media: FolderBlobs) -> None:
     clock = ManualClock()
-    world = HostileWorld(seed, clock, TOPICS, lease_seconds=LEASE.total_seconds(), deaths=0.0, intrusions=0.0)
+    world = HostileWorld(
+        seed, clock, TOPICS, lease_seconds=LEASE.total_seconds(), deaths=0.0, intrusions=0.0, losses=0.0
+    )
     calm = Pipeline(store, media, world, clock, WordDetector())
     world.handlers = calm.handlers()
     uploads = {word: calm.upload(word, source_id=word) for word in WORDS}
@@ -52,7 +54,7 @@ def _play(seed: int, store: SqliteDocuments, media: FolderBlobs) -> None:
     world.run()
     asset_ids = {word: asset_id for word, (asset_id, _) in uploads.items()}
     clock.advance(3600)
-    again = HostileWorld(seed, clock, TOPICS, lease_seconds=LEASE.total_seconds())
+    again = HostileWorld(seed, clock, TOPICS, lease_seconds=LEASE.total_seconds(), losses=0.0)
     hostile = Pipeline(HostileDocuments(store, again), media, again, clock, WordDetector("word-detector-2", LEARNT))
     again.handlers = {**hostile.handlers(), "client": _client(hostile)}
     for asset_id in asset_ids.values():

@@ -86,9 +86,9 @@ def said(topic: str) -> list[dict[str, Any]]:
     return [data for said_topic, data in SAID if said_topic == topic]
 
 
-def ingested(pipeline: Pipeline, bus: ListBus) -> tuple[str, Delivery]:
+def ingested(pipeline: Pipeline, bus: ListBus, word: str = "fight") -> tuple[str, Delivery]:
     """An upload that waits for detection, and the message it waits for."""
-    asset_id, notification = pipeline.upload("fight")
+    asset_id, notification = pipeline.upload(word)
     pipeline.handlers()["ingest"](notification)
     return asset_id, delivery_of(bus.messages.pop())
 
@@ -311,7 +311,7 @@ class TestOutboxes:
         with pytest.raises(Retryable):
             pipeline.handlers()["detect"](stuck)
         pipeline.clock.advance(LEASE.total_seconds())
-        _, lost = ingested(pipeline, bus)
+        _, lost = ingested(pipeline, bus, "calm")
         dies(pipeline, lost)
         counts = sweep(pipeline)
         assert counts["errors"] >= 1

@@ -15,7 +15,7 @@ from shared.domain.assets import Asset, direct_name_of
 from shared.domain.replays import ABANDONED_AFTER, Replay, differences, is_changed
 from shared.domain.stages import MAX_ATTEMPTS, Stage, StageRecord, StageState
 from shared.errors import AnalyserFailed, Malformed, NotFound, NotReady, Permanent, Retryable, VersionConflict
-from shared.handlers import direct, replays
+from shared.handlers import direct, maintain, replays
 from shared.ids import new_uuid
 from shared.outbox import publish_pending
 from shared.ports import (
@@ -32,6 +32,7 @@ from shared.repositories import assets, incidents, timelines
 from shared.repositories import replays as stored
 from tests.fakes import NOON
 from tests.handlers.pipeline import ListBus, Pipeline, WordDetector, deliver, delivery_of, ledger, run_through
+from tests.hostile import Killed
 
 SHARPER = {"fight": 0.9, "scuffle": 0.8, "calm": 0.1}
 BLUNTER = {"fight": 0.3, "scuffle": 0.2, "calm": 0.1}
@@ -520,10 +521,11 @@ def test_a_message_that_names_no_replay_of_its_asset_is_recorded_and_does_nothin
     unknown = sent.data.replace(order.id.encode(), new_uuid().encode())
     mixed_up = sent.data.replace(f'"asset_id": "{one}", "bucket"'.encode(), f'"asset_id": "{other}", "bucket"'.encode())
     before = [pipeline.asset(asset_id) for asset_id in (one, other)]
+    looked = pipeline.detector.calls
     deliver(pipeline, [replace(sent, data=unknown), replace(sent, data=mixed_up)])
     assert [pipeline.asset(asset_id) for asset_id in (one, other)] == before
     assert stored.get(pipeline.documents, one, order.id) == order
-    assert pipeline.detector.calls == 2
+    assert pipeline.detector.calls == looked
     rejected = pipeline.documents.query(Query(REJECTED)).documents
     assert [document.data["code"] for document in rejected] == ["unknown_replay"] * 2
 
@@ -537,3 +539,37 @@ def test_an_asset_that_is_gone_fails_its_replay(pipeline: Pipeline, bus: ListBus
     assert (record.state, record.error_code) == (StageState.FAILED, "unknown_asset")
     with pytest.raises(Permanent):
         pipeline.asset(asset_id)
+
+
+def test_an_order_whose_message_was_lost_is_carried_out_by_the_sweeper(pipeline: Pipeline, bus: ListBus) -> None:
+    asset_id = analysed(pipeline, bus, "fight")
+    order = ordered(pipeline, asset_id, "detect")
+    bus.messages.clear()
+    assert maintain.sweep(pipeline.maintain_deps()) == {}, "it may still come"
+    pipeline.clock.advance(60)
+    assert maintain.sweep(pipeline.maintain_deps()) == {"delivery_lost": 1}
+    assert ledger(pipeline.asset(asset_id), Stage.DETECT).state is StageState.DONE, "the ledger is not the replay's"
+    deliver(pipeline, list(bus.messages))
+    assert stored.get(pipeline.documents, asset_id, order.id).record.state is StageState.DONE
+
+
+def test_a_replay_whose_worker_is_lost_five_times_fails_and_leaves_the_asset_as_it_was(
+    pipeline: Pipeline, bus: ListBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asset_id = analysed(pipeline, bus, "fight")
+    before = pipeline.asset(asset_id)
+    order = ordered(pipeline, asset_id, "detect")
+    (sent,) = bus.messages
+
+    def killed(*_: object, **__: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr(pipeline.detector, "detect", killed)
+    for _ in range(5):
+        with pytest.raises(Killed):
+            deliver(pipeline, [sent])
+        pipeline.clock.advance(60)
+    assert maintain.sweep(pipeline.maintain_deps()) == {"worker_lost": 1}
+    record = stored.get(pipeline.documents, asset_id, order.id).record
+    assert (record.state, record.error_code) == (StageState.FAILED, "worker_lost")
+    assert pipeline.asset(asset_id) == before

@@ -13,6 +13,7 @@ import pytest
 from shared.domain.assets import Asset, SeenBefore
 from shared.domain.reuse import Known, ReuseMode, ReusePolicy
 from shared.domain.stages import Stage, StageState
+from shared.handlers import replays
 from shared.ports import ContextAnswer, ContextRequest, Delete, Delivery, Depth, DetectionRun, Documents, Query
 from shared.repositories import assets, fingerprints, timelines
 from tests.fakes import NOON
@@ -191,19 +192,17 @@ class TestNothingIsReused:
         sent(pipeline, bus, "fight")
         second = sent(pipeline, bus, "fight")
         topic = {Stage.DETECT: "media-uploaded", Stage.CONTEXT: "media-detected"}[stage]
-        message = bus.of_topic(topic)[-1]
-        order = {**json.loads(message.data), "replay": {"id": "r1", "stage": stage.value}}
+        replays.request(replays.Request(second.id, stage.value, "Ada"), pipeline.replay_deps())
         before = calls(pipeline)
-        pipeline.handlers()[stage.value](delivery_of(replace(message, data=json.dumps(order).encode())))
+        pipeline.handlers()[stage.value](delivery_of(bus.of_topic(topic)[-1]))
         assert sum(calls(pipeline)) == sum(before) + 1
         assert ledger(pipeline.asset(second.id), stage).reused_from is None
 
     def test_by_a_replay_of_a_copy(self, pipeline: Pipeline, bus: ListBus) -> None:
         sent(pipeline, bus, "fight gate 1")
         copy = sent(pipeline, bus, "scuffle gate 1 blurred")
-        message = bus.of_topic("media-uploaded")[-1]
-        order = {**json.loads(message.data), "replay": {"id": "r1", "stage": "detect"}}
-        pipeline.handlers()["detect"](delivery_of(replace(message, data=json.dumps(order).encode())))
+        replays.request(replays.Request(copy.id, "detect", "Ada"), pipeline.replay_deps())
+        pipeline.handlers()["detect"](delivery_of(bus.of_topic("media-uploaded")[-1]))
         again = pipeline.asset(copy.id)
         assert again.detection is not None
         assert again.detection.segments[0].confidence == 0.6
@@ -310,8 +309,8 @@ class TestTheSameRecordingEncodedAnew:
         first = sent(pipeline, bus, "fight gate 1")
         asset_id, notification = pipeline.upload("fight gate 1 smaller")
         ended(pipeline, bus, asset_id, notification)
-        order = {**json.loads(notification.data), "replay": {"id": "r1", "stage": "ingest"}}
-        pipeline.handlers()["ingest"](replace(notification, data=json.dumps(order).encode()))
+        replays.request(replays.Request(asset_id, "ingest", "Ada"), pipeline.replay_deps())
+        pipeline.handlers()["ingest"](delivery_of(bus.of_topic("media-finalised")[-1]))
         assert pipeline.asset(asset_id).seen_before == SeenBefore(first.id, exact=False, distance=0)
 
     def test_without_its_fingerprint_nothing_is_proved(self, pipeline: Pipeline, bus: ListBus) -> None:
