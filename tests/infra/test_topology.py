@@ -59,7 +59,7 @@ def test_functions_publish_what_they_may_and_may_publish_what_they_do(function: 
         "detect": ["handlers.detect", "completion"],
         "context": ["handlers.context", "completion"],
         "correlate": ["handlers.correlate", "handlers.observe", "completion"],
-        "analysis": ["handlers.replays"],
+        "analysis": ["handlers.triggers"],
         "signals": ["handlers.signals", "handlers.observe"],
         "uploads": ["handlers.uploads", "handlers.analyze"],
     }
