@@ -77,6 +77,13 @@ class Role(_Strict):
     prefix: str | None = None
 
 
+class Account(_Strict):
+    """A service account beside the functions' own; its name is in the environment variable `variable`."""
+
+    variable: str
+    roles: list[Role]
+
+
 class Function(_Strict):
     """One deployed function: an event function has a `trigger`, an HTTP function has `routes`. `memory` in MiB."""
 
@@ -114,6 +121,7 @@ class Topology(_Strict):
 
     topics: list[str]
     buckets: dict[str, Bucket]
+    accounts: dict[str, Account]
     schedules: list[Schedule]
     delivery: DeliveryPolicy
     functions: dict[str, Function]

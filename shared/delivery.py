@@ -15,6 +15,7 @@ from typing import Generic, Protocol, TypeVar
 
 from shared import ids, logs
 from shared.completion import announce_if_complete
+from shared.domain.assets import Asset
 from shared.domain.costs import Machine
 from shared.domain.stages import (
     MAX_ATTEMPTS,
@@ -73,6 +74,7 @@ class Work:
     asset_id: str
     stage: Stage
     replay_id: str | None = None
+    generation: int | None = None
 
 
 class ObjectMessage(Protocol):
@@ -110,7 +112,7 @@ def work_for(message: ObjectMessage, stage: Stage) -> Work | None:
     if name is None:
         return None
     key = ids.work_key(message.bucket, message.object_name, message.generation, name)
-    return Work(key, message.asset_id, stage, replay_id_of(message.replay))
+    return Work(key, message.asset_id, stage, replay_id_of(message.replay), message.generation)
 
 
 def replay_id_of(replay: ReplayOrder | None) -> str | None:
@@ -271,32 +273,34 @@ class StageRunner:
             if decision is ClaimDecision.WAIT and held is not None:
                 left = (held.lease_until - self._clock.now()).total_seconds()
                 raise InProgress("another worker holds the lease", retry_after=left)
-            attempt = self._new_attempt(piece, delivery, held)
+            asset = None if held is not None and held.attempts else assets.find(self._documents, piece.asset_id)
+            if asset is not None and _is_overwritten(asset, piece):
+                log.info("news of a generation that was overwritten since is acknowledged")
+                return None
+            attempt = self._new_attempt(piece, delivery, held, asset)
             if self._try_claim(attempt, document):
                 return attempt
         raise Retryable("the claim was contended")
 
-    def _new_attempt(self, piece: Work, delivery: Delivery, held: WorkRecord | None) -> _Claimed:
+    def _new_attempt(self, piece: Work, delivery: Delivery, held: WorkRecord | None, asset: Asset | None) -> _Claimed:
+        """`asset`: as it is before the first attempt, None before the others."""
         now = self._clock.now()
         count = 1 + (held.attempts if held else 0)
-        meter = Meter(self._clock, self._machine, now, self._cost_before(piece, held))
+        # A first attempt goes on from the ledger, because a replay's cost adds to what its stage has cost.
+        before = assets.stage_record(asset, piece.stage).cost_usd if asset else 0.0
+        if held is not None and held.attempts:
+            before = cost_of_earlier(held, self._machine)
+        meter = Meter(self._clock, self._machine, now, before)
         record = WorkRecord(
             WorkState.RUNNING, ids.new_uuid(), count, now + self._lease, cost_usd=meter.charged(), began=now
         )
         shown = meter.bill(StageRecord(StageState.RUNNING, count, started=now))
         return _Claimed(piece, delivery, record, shown, meter)
 
-    def _cost_before(self, piece: Work, held: WorkRecord | None) -> float:
-        """What the stage has cost so far, in this piece of work or in the one that a replay repeats."""
-        if held is not None:
-            return cost_of_earlier(held, self._machine)
-        asset = assets.find(self._documents, piece.asset_id)
-        return assets.stage_record(asset, piece.stage).cost_usd if asset else 0.0
-
     def _try_claim(self, attempt: _Claimed, held: Document | None) -> bool:
         claim = work.claim(attempt.piece.key, attempt.record, held, attempt.request())
         try:
-            self._documents.commit([claim, attempt.shown_as(attempt.shown)])
+            self._documents.commit([claim, attempt.shown_as(attempt.shown), *attempt.reopening()])
         except AlreadyExists:
             return False
         except VersionConflict:
@@ -380,6 +384,11 @@ class StageRunner:
         return attempt.meter.bill(ended)
 
 
+def _is_overwritten(asset: Asset, piece: Work) -> bool:
+    """Whether the object has a newer generation, of which the asset speaks by now."""
+    return asset.generation is not None and piece.generation is not None and asset.generation > piece.generation
+
+
 @dataclass(frozen=True)
 class _Claimed:
     """One claimed try: the claim as stored, and the stage as the ledger shows it while it runs."""
@@ -395,6 +404,10 @@ class _Claimed:
         if self.piece.replay_id is not None:
             return replays.record_update(self.piece.replay_id, record)
         return assets.stage_update(self.piece.asset_id, self.piece.stage, record)
+
+    def reopening(self) -> tuple[Write, ...]:
+        """A stage that runs once more leaves its asset incomplete. A replay keeps the earlier result until it ends."""
+        return () if self.piece.replay_id is not None else (assets.reopening(self.piece.asset_id),)
 
     def request(self) -> work.Request:
         """What was delivered, to be asked for again if this worker is lost."""

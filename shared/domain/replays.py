@@ -89,11 +89,10 @@ def verdict_of(asset: Asset, stage: Stage) -> Verdict:
     )
 
 
-def refusal(asset: Asset, stage: Stage, now: datetime) -> Refusal | None:
+def refusal(asset: Asset, stage: Stage) -> Refusal | None:
     """Why the stage can't be replayed now; None when it can.
 
-    A stage that has not ended is left to its own deliveries, unless it gave no sign of life for so long that none can
-    be on its way.
+    A stage that has not ended is left to its own deliveries and to the sweeper, which see to it that it ends.
     """
     if asset_state(asset.stages) is AssetState.AWAITING_UPLOAD:
         return Refusal.NO_UPLOAD
@@ -103,12 +102,7 @@ def refusal(asset: Asset, stage: Stage, now: datetime) -> Refusal | None:
         return Refusal.NO_INPUT
     if stage is Stage.CORRELATE and asset.object_name == direct_name_of(asset.id):
         return Refusal.NO_PLACE
-    record = ledger[stage]
-    if record.state in ENDED:
-        return None
-    last_sign = record.started or (ledger[upstream].ended if upstream else None)
-    abandoned = last_sign is not None and last_sign + ABANDONED_AFTER <= now
-    return None if abandoned else Refusal.NOT_ENDED
+    return None if ledger[stage].state in ENDED else Refusal.NOT_ENDED
 
 
 def is_under_way(replay: Replay, now: datetime) -> bool:

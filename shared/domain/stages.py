@@ -18,6 +18,7 @@ A piece of work is claimed by one conditional write. Its life, with the lease re
     given up (the last attempt failed)     → CLAIM      somebody replays the dead letter
     done or failed, outbox unpublished     → PUBLISH    the worker died between save and publish
     done or failed, outbox published       → DUPLICATE
+    superseded                             → DUPLICATE  a replay has taken its place
 """
 
 from __future__ import annotations
@@ -91,11 +92,15 @@ NOT_REACHED = "not_reached"
 
 
 class WorkState(StrEnum):
-    """Where a piece of work stands; `RELEASED` waits for its next delivery, `GIVEN_UP` for a person."""
+    """Where a piece of work stands; `RELEASED` waits for its next delivery, `GIVEN_UP` for a person.
+
+    `SUPERSEDED`: a replay has taken its place.
+    """
 
     RUNNING = "running"
     RELEASED = "released"
     GIVEN_UP = "given_up"
+    SUPERSEDED = "superseded"
     DONE = "done"
     FAILED = "failed"
 
@@ -136,7 +141,7 @@ def decide_claim(record: WorkRecord | None, now: datetime) -> ClaimDecision:
     """Whether a delivery may work, must wait, must only publish, or is a duplicate."""
     if record is None or record.state in {WorkState.RELEASED, WorkState.GIVEN_UP}:
         return ClaimDecision.CLAIM
-    if record.state in {WorkState.DONE, WorkState.FAILED}:
+    if record.state in {WorkState.DONE, WorkState.FAILED, WorkState.SUPERSEDED}:
         return ClaimDecision.DUPLICATE if record.published else ClaimDecision.PUBLISH
     return ClaimDecision.CLAIM if record.lease_until <= now else ClaimDecision.WAIT
 

@@ -216,7 +216,10 @@ def _requeue(run: _Run, document: Document, record: WorkRecord, asset: Asset, re
     )
     shown = _shown(run, asset, request)
     sentence = "Its worker fell silent, or its message was lost; it was sent again."
-    waiting = replace(shown, state=StageState.PENDING, progress=0.0, error_code=RETRYING, error_message=sentence)
+    cost = max(shown.cost_usd, record.cost_usd)
+    waiting = replace(
+        shown, state=StageState.PENDING, progress=0.0, error_code=RETRYING, error_message=sentence, cost_usd=cost
+    )
     run.deps.documents.commit([work.update(document.id, released, document.version), _showing(request, waiting)])
 
 
@@ -224,7 +227,9 @@ def _give_up(
     run: _Run, document: Document, record: WorkRecord, asset: Asset, request: work.Request, reason: WorkReason
 ) -> None:
     given_up = replace(record, state=WorkState.GIVEN_UP, owner=ids.new_uuid(), lease_until=run.now)
-    failed = _failed(_shown(run, asset, request), run.now, reason, why_given_up(reason, record))
+    shown = _shown(run, asset, request)
+    shown = replace(shown, cost_usd=max(shown.cost_usd, record.cost_usd))
+    failed = _failed(shown, run.now, reason, why_given_up(reason, record))
     run.deps.documents.commit([work.update(document.id, given_up, document.version), _showing(request, failed)])
     _announce(run, asset.id)
 

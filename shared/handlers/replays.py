@@ -41,7 +41,7 @@ class Deps:
 
 @dataclass(frozen=True)
 class Request:
-    """What the client wants. The same `idempotency_key` for the same asset means the same replay."""
+    """What the client wants. The same person's same `idempotency_key` for the same asset means the same replay."""
 
     asset_id: str
     stage: str
@@ -85,7 +85,7 @@ def _stage(name: str) -> Stage:
 def _id(asked: Request) -> str:
     if asked.idempotency_key is None:
         return ids.new_uuid()
-    return ids.derived_uuid("replay", asked.asset_id, asked.idempotency_key)
+    return ids.derived_uuid("replay", asked.asset_id, asked.requested_by, asked.idempotency_key)
 
 
 def _repeated(found: Replay, stage: Stage, deps: Deps) -> Replay:
@@ -108,8 +108,22 @@ def _accept(replay: Replay, asset: Asset, deps: Deps) -> None:
             replays.slot_write(replay, slot),
             work.finished(key, record, outbox),
             _run(replay, asset, outbox[0], deps),
+            *_close_first_run(replay, asset, deps),
         ]
     )
+
+
+def _close_first_run(replay: Replay, asset: Asset, deps: Deps) -> tuple[Write, ...]:
+    """From now on the replay is the stage's business: what the first run's late messages would do, it does."""
+    key = ids.work_key(deps.bucket, asset.object_name, _generation(asset, deps), replay.stage)
+    found = work.load(deps.documents, key)
+    superseded = WorkRecord(WorkState.SUPERSEDED, ids.new_uuid(), 0, replay.requested_at)
+    if found is None:
+        return (work.finished(key, superseded, []),)
+    held, document = found
+    if held.state in {WorkState.DONE, WorkState.FAILED, WorkState.SUPERSEDED}:
+        return ()
+    return (work.update(key, replace(held, state=WorkState.SUPERSEDED), document.version),)
 
 
 def _run(replay: Replay, asset: Asset, message: OutgoingMessage, deps: Deps) -> Write:
@@ -124,7 +138,7 @@ def _run(replay: Replay, asset: Asset, message: OutgoingMessage, deps: Deps) -> 
 def _check(replay: Replay, asset: Asset, latest: Replay | None) -> None:
     if latest is not None and is_under_way(latest, replay.requested_at):
         raise _refused(Refusal.UNDER_WAY)
-    reason = refusal(asset, replay.stage, replay.requested_at)
+    reason = refusal(asset, replay.stage)
     if reason is not None:
         raise _refused(reason)
 

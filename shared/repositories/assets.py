@@ -66,6 +66,11 @@ def strictness_update(asset_id: str, strict_mode: bool) -> Update:
     return Update(COLLECTION, asset_id, {"strict_mode": strict_mode})
 
 
+def reopening(asset_id: str) -> Update:
+    """The write that says that stages have yet to end, perhaps again."""
+    return Update(COLLECTION, asset_id, {"complete": False})
+
+
 def completion(asset_id: str) -> Update:
     """The write that says that every stage has ended."""
     return Update(COLLECTION, asset_id, {"complete": True})

@@ -41,6 +41,14 @@ def slot_write(replay: Replay, slot: Document | None) -> Write:
     return Update(SLOTS, replay.asset_id, data, version=slot.version)
 
 
+def held_slot(documents: Documents, replay: Replay) -> Update | None:
+    """A write that changes nothing, and fails once another replay was let in; None when one was already."""
+    slot = documents.get(SLOTS, replay.asset_id)
+    if slot is None or slot.data["replay_id"] != replay.id:
+        return None
+    return Update(SLOTS, replay.asset_id, {"replay_id": replay.id}, version=slot.version)
+
+
 def find(documents: Documents, replay_id: str) -> Replay | None:
     """The replay, or None."""
     document = documents.get(COLLECTION, replay_id)

@@ -394,7 +394,7 @@ def test_hostile_answers_are_cut_to_the_schema(
     began = time.monotonic()
     context = read_answer(ask(model, media).text)
     assert time.monotonic() - began < 10
-    assert set(vars(context)) == {"objects", "emotions", "scenes", "description", "threat_level", "model", "depth"}
+    assert (context.model, context.depth, context.depth_reason) == ("", "", ""), "the answer may not say these"
     assert len(context.objects) <= MAX_OBJECTS
     terms = (*context.objects, *context.emotions, *context.scenes)
     assert all(0 < len(term) <= 60 and term.isprintable() for term in terms)

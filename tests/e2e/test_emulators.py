@@ -158,7 +158,7 @@ def test_logs_are_json_with_stage_asset_and_trace(running: stack.Stack, client: 
     asset_id = scenario.send(client, fight)
     client.wait_until_ended(asset_id, timeout=scenario.TIMEOUT_SECONDS)
     traces = set()
-    for function in ("ingest", "detect", "correlate", "maintain"):
+    for function in ("ingest", "detect", "correlate"):
         lines = [json.loads(line) for line in (running.logs / f"{function}.log").read_text().splitlines()]
         ours = [line for line in lines if line.get("asset") == asset_id]
         assert ours, function

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from shared.domain.analysis import analysis_of, attention_of
+from shared.domain.reuse import ReuseMode, ReusePolicy
 from shared.domain.stages import MAX_ATTEMPTS, AssetState, Stage, StageState, asset_state, is_complete
 from shared.errors import AnalyserFailed, NotFound, Retryable
 from shared.handlers.watched_model import EVERY, WatchedModel
@@ -57,6 +58,7 @@ def said(**changes: Any) -> str:
 
 def detected(pipeline: Pipeline, bus: ListBus, word: str = "calm") -> tuple[str, Delivery]:
     """An upload on which all stages but context have run, and the message that context waits for."""
+    pipeline.reuse = ReusePolicy(ReuseMode.NEVER)  # each shall be asked about, although all show the same
     asset_id, notification = pipeline.upload(word)
     handlers = pipeline.handlers()
     handlers["ingest"](notification)

@@ -357,7 +357,7 @@ class TestAssets:
         commit = pipeline.documents.commit
 
         def dies_before_saying_so(writes: Sequence[Write]) -> None:
-            if any(isinstance(write, Update) and "complete" in write.data for write in writes):
+            if any(isinstance(write, Update) and write.data.get("complete") is True for write in writes):
                 raise Killed
             commit(writes)
 

@@ -14,7 +14,16 @@ from shared.delivery import REJECTED
 from shared.domain.assets import Asset, direct_name_of
 from shared.domain.replays import ABANDONED_AFTER, Replay, differences, is_changed
 from shared.domain.stages import MAX_ATTEMPTS, Stage, StageRecord, StageState
-from shared.errors import AnalyserFailed, Malformed, NotFound, NotReady, Permanent, Retryable, VersionConflict
+from shared.errors import (
+    AnalyserFailed,
+    Malformed,
+    MediaUnusable,
+    NotFound,
+    NotReady,
+    Permanent,
+    Retryable,
+    VersionConflict,
+)
 from shared.handlers import direct, maintain, replays
 from shared.ids import new_uuid
 from shared.outbox import publish_pending
@@ -341,17 +350,17 @@ def test_two_replayed_correlations_at_once_make_one_signal(
     def race_once(writes: Sequence[Write]) -> None:
         if not raced and any(write.collection == incidents.SIGNALS for write in writes):
             raced.append(True)
-            pipeline.handlers()["correlate"](second)
+            pipeline.handlers()["correlate"](first)
         commit(writes)
 
     pipeline.documents.commit = race_once  # type: ignore[method-assign]
-    pipeline.handlers()["correlate"](first)
+    pipeline.handlers()["correlate"](second)
     assert raced
     (incident_id,) = pipeline.asset(asset_id).incident_ids
     signals = incidents.signals_of(pipeline.documents, incident_id, limit=10)
     assert [signal.observation.asset_id for signal in signals].count(asset_id) == 1
     found, _ = stored.newest(pipeline.documents, asset_id, limit=2)
-    assert [replay.record.state for replay in found] == [StageState.DONE] * 2
+    assert [replay.record.error_code for replay in found] == [None, "superseded"]
 
 
 # --------------------------------------------------------------------------- what is refused
@@ -572,4 +581,96 @@ def test_a_replay_whose_worker_is_lost_five_times_fails_and_leaves_the_asset_as_
     assert maintain.sweep(pipeline.maintain_deps()) == {"worker_lost": 1}
     record = stored.get(pipeline.documents, asset_id, order.id).record
     assert (record.state, record.error_code) == (StageState.FAILED, "worker_lost")
+    assert pipeline.asset(asset_id) == before
+
+
+def test_an_older_order_that_comes_late_replaces_nothing(pipeline: Pipeline, bus: ListBus) -> None:
+    asset_id = analysed(pipeline, bus, "fight")
+    older = ordered(pipeline, asset_id, "detect")
+    late = list(bus.messages)
+    bus.messages.clear()
+    pipeline.clock.advance(ABANDONED_AFTER.total_seconds())
+    newer_model, older_model = WordDetector("word-detector-2", SHARPER), pipeline.detector
+    pipeline.detector = newer_model
+    assert replayed(pipeline, bus, asset_id, "detect").record.state is StageState.DONE
+    pipeline.detector = older_model
+    deliver(pipeline, late)
+    record = stored.get(pipeline.documents, asset_id, older.id).record
+    assert (record.state, record.error_code) == (StageState.FAILED, "superseded")
+    found = pipeline.asset(asset_id).detection
+    assert found is not None
+    assert found.model == "word-detector-2"
+
+
+def test_after_a_replay_the_first_runs_dead_letter_does_nothing(
+    pipeline: Pipeline, bus: ListBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asset_id, notification = pipeline.upload("fight")
+    pipeline.handlers()["ingest"](notification)
+    dead = delivery_of(bus.messages.pop())
+    with monkeypatch.context() as broken:
+        broken.setattr(pipeline.detector, "detect", _broken)
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            with pytest.raises(OSError, match="disk"):
+                pipeline.handlers()["detect"](replace(dead, attempt=attempt))
+    bus.messages.clear()
+    pipeline.detector = WordDetector("word-detector-2")
+    assert replayed(pipeline, bus, asset_id, "detect").record.state is StageState.DONE
+    looked = pipeline.asset(asset_id)
+    pipeline.detector = WordDetector("word-detector-1")
+    pipeline.handlers()["detect"](replace(dead, message_id="replayed-by-hand"))
+    assert pipeline.asset(asset_id) == looked
+
+
+def _broken(*_: object, **__: object) -> None:
+    raise OSError("disk")
+
+
+@pytest.mark.parametrize("attempts", [0, 1])
+def test_a_stage_that_has_not_ended_is_left_to_its_deliveries_and_the_sweeper(
+    attempts: int, pipeline: Pipeline, bus: ListBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asset_id, notification = pipeline.upload("fight")
+    pipeline.handlers()["ingest"](notification)
+    message = delivery_of(bus.messages.pop())
+    monkeypatch.setattr(pipeline.detector, "detect", _broken)
+    for attempt in range(1, attempts + 1):
+        with pytest.raises(OSError, match="disk"):
+            pipeline.handlers()["detect"](replace(message, attempt=attempt))
+    pipeline.clock.advance(24 * 3600)
+    with pytest.raises(NotReady, match="not_ended"):
+        ordered(pipeline, asset_id, "detect")
+
+
+def test_stages_that_a_replay_revived_are_the_sweepers_business_again(
+    pipeline: Pipeline, bus: ListBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asset_id, notification = pipeline.upload("fight")
+    with monkeypatch.context() as broken:
+        broken.setattr(pipeline.detector, "detect", _unusable)
+        run_through(pipeline, bus, notification)
+    assert pipeline.asset(asset_id).complete
+    bus.messages.clear()
+    replayed(pipeline, bus, asset_id, "detect")
+    bus.messages.clear()  # the message that the stages behind it wait for is lost
+    assert not pipeline.asset(asset_id).complete
+    pipeline.clock.advance(3600)
+    assert maintain.sweep(pipeline.maintain_deps()) == {"message_lost": 1}
+    deliver(pipeline, list(bus.messages))
+    assert ledger(pipeline.asset(asset_id), Stage.CORRELATE).state is StageState.DONE
+    assert pipeline.asset(asset_id).complete
+
+
+def _unusable(*_: object, **__: object) -> None:
+    raise MediaUnusable("no_picture", "The file has no picture.")
+
+
+def test_news_of_a_generation_that_was_overwritten_changes_nothing(pipeline: Pipeline, bus: ListBus) -> None:
+    asset_id, notification = pipeline.upload("calm")
+    pipeline.handlers()["ingest"](notification)
+    (late,) = (delivery_of(message) for message in bus.of_topic("media-uploaded"))
+    bus.messages.clear()
+    run_through(pipeline, bus, pipeline.drop(pipeline.asset(asset_id).object_name, "fight"))
+    before = pipeline.asset(asset_id)
+    pipeline.handlers()["detect"](late)
     assert pipeline.asset(asset_id) == before

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from infra import lock, topology
 from local.gateway import function_for
 from shared import messages, settings
-from shared.domain.assets import DIRECT_PREFIX
+from shared.domain.assets import DIRECT_PREFIX, MEDIA_PREFIX
 from shared.domain.costs import Machine
 from shared.domain.stages import Stage
 from shared.domain.sweeping import LONGEST_SILENCE
@@ -138,6 +138,33 @@ def test_objects_are_written_only_where_their_arrival_is_not_announced() -> None
     ]
     assert {role.prefix for role in writing} == {DIRECT_PREFIX, timelines.PREFIX}
     assert not [role for role in writing for prefix in announced if (role.prefix or "").startswith(prefix)]
+
+
+def test_who_signs_upload_urls_may_create_what_they_allow_and_nothing_else() -> None:
+    impersonated = {
+        role.resource
+        for function in DECLARED.functions.values()
+        for role in function.roles
+        if role.role == "roles/iam.serviceAccountTokenCreator"
+    }
+    assert impersonated == {f"account/{name}" for name in DECLARED.accounts}
+    signer = DECLARED.accounts["signer"]
+    assert [(role.role, role.resource, role.prefix) for role in signer.roles] == [
+        ("roles/storage.objectCreator", "bucket/media", MEDIA_PREFIX)
+    ]
+    assert signer.variable in settings.variables(settings.UploadSettings)
+
+
+def test_who_looks_for_objects_that_may_be_absent_may_list_the_bucket() -> None:
+    """Cloud Storage answers 403 instead of 404 to those who may not, and a role with a prefix never lets them."""
+    looking = [name for name in FUNCTIONS if "blobs.connect(" in main_of(name)]
+    whole = {
+        name
+        for name, function in DECLARED.functions.items()
+        for role in function.roles
+        if (role.role, role.resource, role.prefix) == ("roles/storage.objectViewer", "bucket/media", None)
+    }
+    assert set(looking) <= whole
 
 
 def test_every_route_of_the_code_is_declared_for_the_function_that_has_it() -> None:

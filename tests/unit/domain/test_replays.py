@@ -61,24 +61,19 @@ def asset_with(**stages: StageRecord) -> Asset:
 def test_a_stage_is_replayed_when_it_has_ended_and_its_input_is_there(
     stages: dict[str, StageRecord], stage: Stage, expected: Refusal | None
 ) -> None:
-    assert refusal(asset_with(**stages), stage, SOON) is expected
+    assert refusal(asset_with(**stages), stage) is expected
 
 
 @pytest.mark.parametrize("record", [RUNNING, RETRYING])
-def test_a_stage_that_gave_no_sign_of_life_for_long_may_be_replayed(record: StageRecord) -> None:
-    asset = asset_with(ingest=DONE, detect=record)
-    assert refusal(asset, DETECT, MUCH_LATER - timedelta(seconds=1)) is Refusal.NOT_ENDED
-    assert refusal(asset, DETECT, MUCH_LATER) is None
-
-
-def test_so_may_one_whose_message_never_came() -> None:
-    assert refusal(asset_with(ingest=DONE), DETECT, MUCH_LATER) is None
+def test_a_stage_that_has_not_ended_is_not_replayed(record: StageRecord) -> None:
+    assert refusal(asset_with(ingest=DONE, detect=record), DETECT) is Refusal.NOT_ENDED
+    assert refusal(asset_with(ingest=DONE), DETECT) is Refusal.NOT_ENDED
 
 
 def test_a_direct_analysis_opens_no_incident_by_a_replay_either() -> None:
     asset = replace(asset_with(ingest=DONE, detect=DONE, correlate=SKIPPED), object_name=direct_name_of("a"))
-    assert refusal(asset, CORRELATE, SOON) is Refusal.NO_PLACE
-    assert refusal(asset, DETECT, SOON) is None
+    assert refusal(asset, CORRELATE) is Refusal.NO_PLACE
+    assert refusal(asset, DETECT) is None
 
 
 def test_every_refusal_has_a_sentence() -> None:
