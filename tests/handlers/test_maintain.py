@@ -17,7 +17,7 @@ from shared.adapters.embedded.documents import SqliteDocuments
 from shared.domain.assets import Asset, direct_name_of, object_name_of
 from shared.domain.stages import AssetState, Stage, StageState, asset_state
 from shared.errors import InProgress, Retryable
-from shared.handlers import direct, leftovers, maintain, uploads
+from shared.handlers import direct, leftovers, maintain
 from shared.handlers.objects import dropped_asset_id
 from shared.ids import new_uuid
 from shared.ports import BlobInfo, Delete, Delivery, DetectionRun, OutgoingMessage, Query, Set, Update, Write
@@ -392,13 +392,13 @@ class TestAssets:
         assert asset_state(pipeline.asset(asset.id).stages) is AssetState.DONE
 
     def test_whose_session_may_still_be_under_way_wait_for_it(self, pipeline: Pipeline, bus: ListBus) -> None:
-        ticket = uploads.request_upload(
-            uploads.UploadRequest(resumable=True), uploads.Deps(pipeline.documents, pipeline.media, pipeline.clock)
-        )
+        asset = Asset(new_uuid(), "", pipeline.clock.now(), resumable=True)
+        asset = replace(asset, object_name=object_name_of(asset.id))
+        pipeline.documents.commit([assets.creation(asset)])
         pipeline.clock.advance(timedelta(days=6).total_seconds())
         assert sweep(pipeline) == {}
-        run_through(pipeline, bus, pipeline.drop(object_name_of(ticket.asset_id), "fight"))
-        assert asset_state(pipeline.asset(ticket.asset_id).stages) is AssetState.DONE
+        run_through(pipeline, bus, pipeline.drop(asset.object_name, "fight"))
+        assert asset_state(pipeline.asset(asset.id).stages) is AssetState.DONE
 
     def test_of_a_dropped_file_that_was_overwritten_before_anybody_looked_end(
         self, pipeline: Pipeline, bus: ListBus
