@@ -35,6 +35,7 @@ LONGEST_WAIT_SECONDS = 60.0
 """However long a server asks to be left alone, for somebody looks on."""
 
 POLL_SECONDS = 0.5
+NEVER_CAME = "upload_never_came"
 
 CONTENT_TYPES = {
     ".mp4": "video/mp4",
@@ -240,13 +241,17 @@ class Uploader:
     # ------------------------------------------------------------------ afterwards
 
     def follow(self, video_id: str, progress: Progress | None = None) -> dict[str, Any]:
-        """The analysis, once it is complete. Raises `UploadFailed` or `Stopped`."""
+        """The analysis of a file that was sent, once it is complete. Raises `UploadFailed` or `Stopped`.
+
+        That the file never came, which may have been said before it did, is not the end: its ingest begins yet.
+        """
         progress = progress or Progress()
         while True:
             analysis = self._repeatedly(lambda: self._analysis(video_id), progress)
-            if analysis["complete"]:
+            if analysis["complete"] and not _was_missed(analysis):
                 return analysis
             self.stopping.wait(POLL_SECONDS)
+            self.check_stopping()
 
     def _analysis(self, video_id: str) -> dict[str, Any]:
         with _reaching(self._origin):
@@ -325,6 +330,11 @@ def _arrived(reply: httpx.Response, size: int) -> int:
         raise _SessionGone
     _granted(reply)
     return size
+
+
+def _was_missed(analysis: dict[str, Any]) -> bool:
+    """Whether the server gave the file up before it came."""
+    return bool(analysis["stages"]["ingest"]["error_code"] == NEVER_CAME)
 
 
 def _check_passing(reply: httpx.Response) -> None:

@@ -75,7 +75,8 @@ class SeenBefore:
 class Asset:
     """One upload. `object_name` and `generation` are known from the start and from the upload on, respectively.
 
-    `metadata` is the client's own, shown and never read. `complete`: every stage ended at least once, and it was said.
+    `metadata` is the client's own, shown and never read. `resumable`: its upload URL starts a session, which lasts.
+    `complete`: every stage ended at least once, and it was said.
     """
 
     id: str
@@ -89,6 +90,7 @@ class Asset:
     context: Context | None = None
     seen_before: SeenBefore | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    resumable: bool = False
     strict_mode: bool = False
     complete: bool = False
     incident_ids: tuple[str, ...] = ()

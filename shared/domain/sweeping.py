@@ -40,6 +40,14 @@ LEFTOVER_AGE = timedelta(hours=1)
 HOUSEKEEPING_EVERY = timedelta(hours=1)
 """Listing a bucket costs by its objects, so it is done more seldom than the rest."""
 
+LONGEST_SESSION = timedelta(days=7)
+"""Cloud Storage forgets a resumable session a week after it began, which it may as late as its upload URL expires."""
+
+LONGEST_PUT = timedelta(hours=2)
+"""A single PUT that began in time is taken to its end, however late. At 6 Mbit/s the largest file takes two hours; over
+slower lines no PUT of that size can be hoped for, since it starts anew whenever the connection is lost.
+"""
+
 LONGEST_SILENCE = timedelta(minutes=5)
 """Five intervals of the schedule in `infra/pipeline.yaml`; a sweeper that was not heard for longer is missed."""
 
@@ -137,18 +145,31 @@ class UploadReason(StrEnum):
 
 
 UPLOAD_SENTENCES: Mapping[UploadReason, str] = {
-    UploadReason.NEVER_CAME: "No file came before the upload URL expired.",
+    UploadReason.NEVER_CAME: "No file came before the upload URL, and what may have begun with it, expired.",
     UploadReason.GONE: "The file was removed or overwritten before anybody looked at it.",
 }
 
 
+def ended_without_file(stages: Mapping[Stage, StageRecord]) -> bool:
+    """Whether ingest ended only because there was no file: one that is there after all shall be ingested."""
+    record = whole_ledger(stages)[Stage.INGEST]
+    return record.state is StageState.FAILED and record.error_code in {UploadReason.NEVER_CAME, UploadReason.GONE}
+
+
 def decide_upload(
-    arrived: datetime | None, *, attempts: int, issued_at: datetime | None, now: datetime, grace: timedelta
+    arrived: datetime | None,
+    *,
+    attempts: int,
+    issued_at: datetime | None,
+    resumable: bool,
+    now: datetime,
+    grace: timedelta,
 ) -> UploadReason:
     """What to do with an asset whose ingest has not ended.
 
     `arrived`: when its object was finalised, None without one. `issued_at`: when its upload URL was made, None for a
-    file that was dropped into the bucket. Whoever began ingest (`attempts`) has a piece of work, which is looked at.
+    file that was dropped into the bucket; `resumable`: it starts a session. Whoever began ingest (`attempts`) has a
+    piece of work, which is looked at.
     """
     if arrived is not None:
         return UploadReason.NOTIFICATION_LOST if arrived + grace <= now else UploadReason.TOO_EARLY
@@ -156,5 +177,6 @@ def decide_upload(
         return UploadReason.BEGUN
     if issued_at is None:
         return UploadReason.GONE
-    expires = issued_at + timedelta(hours=UPLOAD_URL_HOURS)
-    return UploadReason.NEVER_CAME if expires + grace <= now else UploadReason.STILL_WELCOME
+    last_begins = issued_at + timedelta(hours=UPLOAD_URL_HOURS)
+    last_ends = last_begins + (LONGEST_SESSION if resumable else LONGEST_PUT)
+    return UploadReason.NEVER_CAME if last_ends + grace <= now else UploadReason.STILL_WELCOME

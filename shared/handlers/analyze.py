@@ -2,7 +2,8 @@
 
 The pipeline starts by itself when the upload is complete, so there is mostly nothing to do but to remember how strict
 moderation shall be. Only where the object is there and nobody has begun on it was its notification lost: then it is
-published again. The key of the work makes a notification that was merely late harmless.
+published again. So it is where the sweeper gave the file up before it came: nobody ever claimed its
+work. The key of the work makes a notification that was merely late harmless.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from dataclasses import dataclass
 
 from shared.domain.assets import Asset
 from shared.domain.stages import AssetState, asset_state
+from shared.domain.sweeping import ended_without_file
 from shared.errors import NotFound
+from shared.handlers.objects import object_of
 from shared.messages import ObjectFinalised, notification_of
-from shared.ports import Blobs, Bus, Documents
+from shared.ports import BlobInfo, Blobs, Bus, Documents
 from shared.repositories import assets
 
 
@@ -33,18 +36,27 @@ def request_analysis(video_id: str, deps: Deps, *, strict_mode: bool) -> AssetSt
     if asset is None:
         raise NotFound("unknown_video", "There is no video of this id; POST /video/upload-url gives one.")
     state = asset_state(asset.stages)
-    if state is AssetState.AWAITING_UPLOAD:
-        _start(asset, deps)
+    stored = _not_begun(asset, state, deps)
+    if stored is not None:
+        _start(asset, stored, deps)
         state = AssetState.PROCESSING
     if asset.strict_mode != strict_mode:
         deps.documents.commit([assets.strictness_update(asset.id, strict_mode)])
     return state
 
 
-def _start(asset: Asset, deps: Deps) -> None:
-    stored = deps.media.stat(asset.object_name)
-    if stored is None:
+def _not_begun(asset: Asset, state: AssetState, deps: Deps) -> BlobInfo | None:
+    """The object that nobody has begun on; None where somebody has, or where it was given up and is not there."""
+    waits = state is AssetState.AWAITING_UPLOAD
+    if not waits and not ended_without_file(asset.stages):
+        return None
+    stored = object_of(asset, deps.media, deps.bucket)
+    if stored is None and waits:
         raise NotFound("not_uploaded", "The upload of this video is not complete yet; send the file first.")
+    return stored
+
+
+def _start(asset: Asset, stored: BlobInfo, deps: Deps) -> None:
     finalised = ObjectFinalised(
         bucket=deps.bucket, name=asset.object_name, generation=stored.generation, source_id=asset.source_id
     )

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 
-from shared import ids
 from shared.domain.assets import DIRECT_PREFIX, MEDIA_PREFIX, is_asset_id, issued_asset_id
 from shared.domain.header_text import decode_header_text
-from shared.domain.sweeping import HOUSEKEEPING_EVERY, LEFTOVER_AGE
+from shared.domain.sweeping import HOUSEKEEPING_EVERY, LEFTOVER_AGE, ended_without_file
 from shared.errors import NotFound, PreconditionFailed
+from shared.handlers.objects import dropped_asset_id
 from shared.messages import SOURCE_ID_KEY, ObjectFinalised, notification_of
-from shared.ports import BlobInfo, Blobs, Bus, Documents
+from shared.ports import BlobInfo, Blobs, Bus, Document, Documents
 from shared.repositories import assets, timelines
 
 log = logging.getLogger(__name__)
@@ -48,11 +48,6 @@ class Deps:
 def is_due(last: datetime | None, now: datetime) -> bool:
     """Whether it is time to list the bucket again."""
     return last is None or last + HOUSEKEEPING_EVERY <= now
-
-
-def dropped_asset_id(bucket: str, found: BlobInfo) -> str:
-    """The asset of a file that was dropped into the bucket, one a generation."""
-    return ids.derived_uuid(bucket, found.name, str(found.generation))
 
 
 def tidy(deps: Deps, now: datetime, since: datetime | None, counts: Counter[str]) -> datetime | None:
@@ -106,15 +101,34 @@ def _remove(deps: Deps, info: BlobInfo, counts: Counter[str]) -> None:
 
 
 def _announce_dropped(deps: Deps, since: datetime, before: datetime, counts: Counter[str]) -> None:
-    """Says again that a file was dropped into the bucket whose notification was lost: it has no asset to wait in."""
+    """Says again that a file is there whose notification was lost, and for which nothing waits.
+
+    Either it was dropped into the bucket and has no asset, or its asset was given up before it came.
+    """
     for batch in _batches(deps.media, MEDIA_PREFIX, since, before):
         owners = [(info, _possible_owners(deps.bucket, info)) for info in batch]
-        known = assets.exist(deps.documents, sorted({owner for _, possible in owners for owner in possible}))
+        found = assets.documents_of(deps.documents, sorted({owner for _, possible in owners for owner in possible}))
         for info, possible in owners:
-            if not known & possible:
+            kind = _unheard([document for document in found if document.id in possible])
+            if kind is not None:
                 deps.bus.publish(notification_of(_notification(deps.bucket, info)))
-                counts["dropped_unseen"] += 1
+                counts[kind] += 1
                 log.warning("nobody was told of %s; said again", info.name)
+
+
+def _unheard(owners: Sequence[Document]) -> str | None:
+    """Why a file with these assets must be told of again; None: it was heard of, or its asset still waits for it."""
+    if not owners:
+        return "dropped_unseen"
+    return "came_late" if any(_gave_up_waiting(owner) for owner in owners) else None
+
+
+def _gave_up_waiting(owner: Document) -> bool:
+    try:
+        return ended_without_file(assets.asset_of(owner).stages)
+    except ValueError:  # an asset that can't be read must not hold up the files behind it
+        log.exception("%s/%s can't be read", owner.collection, owner.id)
+        return False
 
 
 def _possible_owners(bucket: str, info: BlobInfo) -> set[str]:

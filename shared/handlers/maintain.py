@@ -11,7 +11,7 @@ A run, told by a tick that says nothing but "now", looks at
 
 Every change is a compare-and-set on the piece of work or the asset, so sweepers may run side by side, and a worker that
 comes back late is refused. One item that can't be handled is logged and holds up no other; a run that can't look at
-everything goes on where it stopped.
+everything in its time leaves it to the next, which goes on behind the last item handled.
 
 Long operations of services: the only one is Gemini's processing of a file, which is waited for within the stage's run.
 A run that dies there is a silent worker like any other, and its file is removed as a leftover.
@@ -42,12 +42,13 @@ from shared.domain.sweeping import (
 )
 from shared.errors import AlreadyExists, Malformed, VersionConflict
 from shared.handlers import leftovers
+from shared.handlers.objects import object_of
 from shared.handlers.triggers import trigger_of
 from shared.messages import TRIGGERS, ObjectFinalised, encode, notification_of
 from shared.outbox import publish_outbox
-from shared.ports import BlobInfo, Blobs, Bus, Clock, Document, Documents, OutgoingMessage, Query, Write
+from shared.ports import Blobs, Bus, Clock, Document, Documents, OutgoingMessage, Query, Write
 from shared.repositories import assets, components, replays, work
-from shared.repositories.components import MaintenanceRun
+from shared.repositories.components import MaintenanceRun, Position
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,10 @@ PAGES = 5
 """Looked at of each kind in one run; the next run goes on from there."""
 
 LONGEST = timedelta(minutes=2)
-"""After that a run begins nothing new: while a service is away, each item may cost half a minute of waiting for it."""
+"""After that a run begins nothing new: while a service is away, each item may cost half a minute of waiting for it.
+
+Every kind has an equal share, so that a slow one takes no time from the others.
+"""
 
 RETRYING = "retrying"
 """The ledger's code of a pending stage that is tried again."""
@@ -86,22 +90,28 @@ class _Run:
     deps: Deps
     now: datetime
     last: MaintenanceRun
+    share: timedelta
     counts: Counter[str] = field(default_factory=Counter)
-    cursors: dict[str, str] = field(default_factory=dict)
+    positions: dict[str, Position] = field(default_factory=dict)
+
+
+Handler = Callable[[_Run, Document], str | None]
+"""Sees to one document, and says what it did to it."""
 
 
 def sweep(deps: Deps) -> Mapping[str, int]:
     """One run; returns how many of each kind it mended. Raises only what storing its report raises."""
     now = deps.clock.now()
     last = components.last_maintenance(deps.documents) or MaintenanceRun(now)
-    run = _Run(deps, now, last)
-    for query, field_name, handle in (
+    kinds: tuple[tuple[Query, str, Handler], ...] = (
         (work.UNPUBLISHED, "lease_until", _publish),
         (work.UNSETTLED, "lease_until", _sweep_work),
         (assets.INCOMPLETE, "created_at", _sweep_asset),
-    ):
+    )
+    run = _Run(deps, now, last, LONGEST / len(kinds))
+    for query, field_name, handle in kinds:
         _each(run, query, field_name, handle)
-    report = replace(last, reported_at=now, cursors=run.cursors)
+    report = replace(last, reported_at=now, positions=run.positions)
     if leftovers.is_due(last.housekept_at, now):
         # Reported first: should this never return, the next run must not begin with it again.
         report = replace(report, housekept_at=now)
@@ -119,7 +129,7 @@ def _tidy(run: _Run) -> datetime | None:
     return leftovers.tidy(found, run.now, run.last.looked_until, run.counts)
 
 
-def _each(run: _Run, query: Query, moment: str, handle: Callable[[_Run, Document], str | None]) -> None:
+def _each(run: _Run, query: Query, moment: str, handle: Handler) -> None:
     """Handles what was left alone for the grace, the oldest first, and counts what `handle` says it did."""
     name = handle.__name__.removeprefix("_")
     try:
@@ -130,7 +140,7 @@ def _each(run: _Run, query: Query, moment: str, handle: Callable[[_Run, Document
         log.exception("%s stopped early", name)
 
 
-def _guarded(run: _Run, what: str, handle: Callable[[_Run, Document], str | None], document: Document) -> None:
+def _guarded(run: _Run, what: str, handle: Handler, document: Document) -> None:
     try:
         done = handle(run, document)
     except (AlreadyExists, VersionConflict):
@@ -145,21 +155,28 @@ def _guarded(run: _Run, what: str, handle: Callable[[_Run, Document], str | None
 
 
 def _old_ones(run: _Run, query: Query, moment: str, name: str) -> Iterator[Document]:
-    cursor = run.last.cursors.get(name)
+    """What comes behind the last run's position; keeps the position where the kind's time or pages end."""
+    position = run.last.positions.get(name, Position())
+    until = run.deps.clock.now() + run.share
     for _ in range(PAGES):
         try:
-            page = run.deps.documents.query(query, limit=PAGE, cursor=cursor)
+            page = run.deps.documents.query(query, limit=PAGE, cursor=position.cursor)
         except Malformed:  # another version's cursor: begin again, next time
             return
         for document in page.documents:
-            if document.data[moment] > run.now - run.deps.grace or run.deps.clock.now() > run.now + LONGEST:
+            if document.data[moment] > run.now - run.deps.grace:
                 return
+            if position.has_passed(document.data[moment], document.id):
+                continue
+            if run.deps.clock.now() > until:
+                run.positions[name] = position
+                return
+            position = replace(position, moment=document.data[moment], id=document.id)
             yield document
-        cursor = page.next_cursor
-        if cursor is None:
+        if page.next_cursor is None:
             return
-    assert cursor is not None  # noqa: S101 - returned otherwise
-    run.cursors[name] = cursor
+        position = replace(position, cursor=page.next_cursor)
+    run.positions[name] = position
 
 
 # --------------------------------------------------------------------------- outboxes and pieces of work
@@ -258,13 +275,14 @@ def _sweep_asset(run: _Run, document: Document) -> str | None:
 
 def _sweep_upload(run: _Run, asset: Asset, version: str) -> str | None:
     """Looks for the object of an asset whose ingest has not ended."""
-    found = _object_of(asset, run.deps)
+    found = object_of(asset, run.deps.media, run.deps.bucket)
     record = assets.stage_record(asset, Stage.INGEST)
     issued = issued_asset_id(asset.object_name) == asset.id
     reason = decide_upload(
         found.updated if found else None,
         attempts=record.attempts,
         issued_at=asset.created_at if issued else None,
+        resumable=asset.resumable,
         now=run.now,
         grace=run.deps.grace,
     )
@@ -277,14 +295,6 @@ def _sweep_upload(run: _Run, asset: Asset, version: str) -> str | None:
     run.deps.documents.commit([replace(assets.stage_update(asset.id, Stage.INGEST, failed), version=version)])
     _announce(run, asset.id)
     return reason
-
-
-def _object_of(asset: Asset, deps: Deps) -> BlobInfo | None:
-    """The asset's object. A dropped file's asset is one generation's, so another one is not its object."""
-    found = deps.media.stat(asset.object_name)
-    if found is None or issued_asset_id(asset.object_name) == asset.id:
-        return found
-    return found if leftovers.dropped_asset_id(deps.bucket, found) == asset.id else None
 
 
 def _ask(run: _Run, asset: Asset, stage: Stage) -> bool:

@@ -76,6 +76,7 @@ def request_upload(request: UploadRequest, deps: Deps) -> UploadTicket:
         source_id=request.source_id,
         filename=request.filename,
         metadata=request.metadata,
+        resumable=request.resumable,
     )
     upload = deps.media.sign_put(
         asset.object_name,

@@ -94,8 +94,13 @@ def asset_of(document: Document) -> Asset:
 
 def exist(documents: Documents, asset_ids: Sequence[str]) -> set[str]:
     """Those of the ids that assets have, in one round trip."""
+    return {document.id for document in documents_of(documents, asset_ids)}
+
+
+def documents_of(documents: Documents, asset_ids: Sequence[str]) -> list[Document]:
+    """The documents of those assets that there are, in one round trip."""
     found = documents.get_many([(COLLECTION, asset_id) for asset_id in asset_ids])
-    return {document.id for document in found if document is not None}
+    return [document for document in found if document is not None]
 
 
 def get(documents: Documents, asset_id: str) -> Asset:

@@ -18,17 +18,33 @@ Condition = Literal["ok", "degraded"]
 
 
 @dataclass(frozen=True)
+class Position:
+    """How far a run came: on the page behind `cursor` (None: the first), to the document of this `moment` and `id`.
+
+    A page's cursor stands at its beginning, so what was handled of it is told by the order: by moment, then by id.
+    """
+
+    cursor: str | None = None
+    moment: datetime | None = None
+    id: str = ""
+
+    def has_passed(self, moment: datetime, id: str) -> bool:
+        """Whether a document of this place in the order was handled."""
+        return self.moment is not None and (moment, id) <= (self.moment, self.id)
+
+
+@dataclass(frozen=True)
 class MaintenanceRun:
     """The sweeper's last run, and where its next one begins.
 
-    `counts` says how many of each kind it mended. `cursors`: the page each kind goes on with, where a run did not reach
-    the end. `housekept_at`: when the bucket was last listed; everything in it from before `looked_until` is settled.
+    `counts` says how many of each kind it mended. `positions`: where each kind goes on, if a run did not reach its end.
+    `housekept_at`: when the bucket was last listed; everything in it from before `looked_until` is settled.
     """
 
     reported_at: datetime
     detail: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
-    cursors: Mapping[str, str] = field(default_factory=dict)
+    positions: Mapping[str, Position] = field(default_factory=dict)
     housekept_at: datetime | None = None
     looked_until: datetime | None = None
 

@@ -18,8 +18,9 @@ from shared.domain.assets import Asset, direct_name_of, object_name_of
 from shared.domain.stages import AssetState, Stage, StageState, asset_state
 from shared.errors import InProgress, Retryable
 from shared.handlers import direct, leftovers, maintain
+from shared.handlers.objects import dropped_asset_id
 from shared.ids import new_uuid
-from shared.ports import Delete, Delivery, DetectionRun, OutgoingMessage, Query, Set, Update, Write
+from shared.ports import BlobInfo, Delete, Delivery, DetectionRun, OutgoingMessage, Query, Set, Update, Write
 from shared.repositories import assets, components, timelines, work
 from tests.fakes import ManualClock
 from tests.handlers.pipeline import (
@@ -376,16 +377,25 @@ class TestAssets:
         asset = replace(asset, object_name=object_name_of(asset.id))
         pipeline.documents.commit([assets.creation(asset)])
         assert sweep(pipeline) == {}
-        pipeline.clock.advance(timedelta(hours=2).total_seconds() - A_WHILE - 1)
+        pipeline.clock.advance(timedelta(hours=4).total_seconds() - A_WHILE - 1)
         assert maintain.sweep(pipeline.maintain_deps()) == {}
         assert sweep(pipeline) == {"upload_never_came": 1}
         record = ledger(pipeline.asset(asset.id), Stage.INGEST)
         assert (record.state, record.error_message) == (
             StageState.FAILED,
-            "No file came before the upload URL expired.",
+            "No file came before the upload URL, and what may have begun with it, expired.",
         )
         assert [json.loads(m.data)["state"] for m in bus.of_topic("media-analysed")] == ["failed"]
         assert pipeline.asset(asset.id).complete
+        assert sweep(pipeline) == {}
+        run_through(pipeline, bus, pipeline.drop(asset.object_name, "fight"))
+        assert asset_state(pipeline.asset(asset.id).stages) is AssetState.DONE
+
+    def test_whose_session_may_still_be_under_way_wait_for_it(self, pipeline: Pipeline, bus: ListBus) -> None:
+        asset = Asset(new_uuid(), "", pipeline.clock.now(), resumable=True)
+        asset = replace(asset, object_name=object_name_of(asset.id))
+        pipeline.documents.commit([assets.creation(asset)])
+        pipeline.clock.advance(timedelta(days=6).total_seconds())
         assert sweep(pipeline) == {}
         run_through(pipeline, bus, pipeline.drop(asset.object_name, "fight"))
         assert asset_state(pipeline.asset(asset.id).stages) is AssetState.DONE
@@ -443,16 +453,39 @@ class TestAssets:
 
         bus.publish = slow  # type: ignore[method-assign]
         assert sweep(pipeline) == {"message_lost": 1}
-        assert sweep(pipeline) == {"delivery_lost": 1}
-        bus.publish = publish  # type: ignore[method-assign]
-        assert sweep(pipeline)["message_lost"] == 1
+        assert sweep(pipeline) == {"delivery_lost": 1, "message_lost": 1}, "a slow kind takes no time from the others"
+
+    @pytest.mark.parametrize("page", [1, 2, 100])
+    def test_slow_ones_hold_up_those_behind_them_for_no_more_than_a_run_each(
+        self, page: int, pipeline: Pipeline, bus: ListBus, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(maintain, "PAGE", page)
+        slow = [pipeline.upload("fight")[0] for _ in range(3)]  # all of the same moment
+        pipeline.clock.advance(1)
+        ingested(pipeline, bus)
+        stat = pipeline.media.stat
+        tried: list[str] = []
+
+        def times_out(name: str) -> BlobInfo | None:
+            if name.removeprefix("media/") not in slow:
+                return stat(name)
+            tried.append(name.removeprefix("media/"))
+            pipeline.clock.advance(maintain.LONGEST.total_seconds())
+            raise Retryable("away")
+
+        monkeypatch.setattr(pipeline.media, "stat", times_out)
+        pipeline.clock.advance(60)
+        assert [sweep(pipeline) for _ in range(4)] == [*[{"errors": 1}] * 3, {"message_lost": 1}]
+        assert tried == sorted(slow)
+        sweep(pipeline)
+        assert tried[3:] == tried[:1], "after the end it begins again"
 
     def test_a_cursor_of_another_version_begins_again(self, pipeline: Pipeline, bus: ListBus) -> None:
         ingested(pipeline, bus)
         now = pipeline.clock.now()
-        components.report_maintenance(
-            pipeline.documents, components.MaintenanceRun(now, cursors={"sweep_asset": "?"}, housekept_at=now)
-        )
+        positions = {"sweep_asset": components.Position("?")}
+        stored = components.MaintenanceRun(now, positions=positions, housekept_at=now)
+        components.report_maintenance(pipeline.documents, stored)
         assert sweep(pipeline) == {}
         assert sweep(pipeline) == {"message_lost": 1}
 
@@ -543,6 +576,20 @@ class TestLeftovers:
         ]
         assert "media/cam/told.mp4" not in {m["name"] for m in finalised}
 
+    def test_a_file_that_came_after_its_asset_was_given_up_is_announced_again(
+        self, pipeline: Pipeline, bus: ListBus
+    ) -> None:
+        asset_id = _come_late(pipeline)
+        pipeline.documents.commit([Set(assets.COLLECTION, _drop_poison(pipeline), {"stage_ingest": 7})])
+        bus.messages.clear()
+        pipeline.clock.advance(timedelta(hours=2).total_seconds())
+        assert sweep(pipeline) == {"came_late": 1}
+        play(pipeline, bus)
+        assert asset_state(pipeline.asset(asset_id).stages) is AssetState.DONE
+        assert [data["state"] for data in said("media-analysed")] == ["done"]
+        pipeline.clock.advance(timedelta(hours=2).total_seconds())
+        assert sweep(pipeline) == {}
+
     def test_files_that_lay_there_before_the_first_look_are_not_analysed(
         self, pipeline: Pipeline, bus: ListBus
     ) -> None:
@@ -621,6 +668,24 @@ class TestReport:
 
         monkeypatch.setattr(pipeline.documents, "query", no_work)
         assert sweep(pipeline) == {"errors": 2, "message_lost": 1}
+
+
+def _come_late(pipeline: Pipeline) -> str:
+    """An asset that was given up, whose file came after all, and nobody was told."""
+    asset = Asset(new_uuid(), "", pipeline.clock.now() - timedelta(hours=5))
+    asset = replace(asset, object_name=object_name_of(asset.id))
+    pipeline.documents.commit([assets.creation(asset)])
+    assert sweep(pipeline) == {"upload_never_came": 1}
+    pipeline.drop(asset.object_name, "fight")
+    return asset.id
+
+
+def _drop_poison(pipeline: Pipeline) -> str:
+    """A dropped file; gives its asset's id."""
+    pipeline.drop("media/cam/poison.mp4", "calm")
+    found = pipeline.media.stat("media/cam/poison.mp4")
+    assert found is not None
+    return dropped_asset_id(BUCKET, found)
 
 
 def _no_disk(*_: Any, **__: Any) -> Any:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from shared.domain.header_text import encode_header_text
-from shared.domain.stages import AssetState, Stage, asset_state
+from shared.domain.stages import AssetState, Stage, StageRecord, StageState, asset_state
 from shared.errors import NotFound
 from shared.handlers import analyze
 from shared.messages import ObjectFinalised
@@ -57,6 +57,47 @@ def test_before_the_object_is_there_nothing_is_kept_or_started(
         analyze.request_analysis(asset_id, deps, strict_mode=True)
     assert pipeline.asset(asset_id).strict_mode is False
     assert bus.messages == []
+
+
+def given_up(pipeline: Pipeline, asset_id: str, code: str) -> None:
+    """The sweeper saw no object."""
+    record = StageRecord(StageState.FAILED, error_code=code, ended=pipeline.clock.now())
+    pipeline.documents.commit([assets.stage_update(asset_id, Stage.INGEST, record)])
+
+
+@pytest.mark.parametrize("code", ["upload_never_came", "object_gone"])
+def test_a_file_that_was_given_up_and_is_there_now_is_analysed(
+    code: str, pipeline: Pipeline, bus: ListBus, deps: analyze.Deps
+) -> None:
+    asset_id, _lost = pipeline.upload("fight")
+    given_up(pipeline, asset_id, code)
+    assert analyze.request_analysis(asset_id, deps, strict_mode=False) is AssetState.PROCESSING
+    (ours,) = bus.of_topic(ObjectFinalised.TOPIC)
+    run_through(pipeline, bus, delivery_of(ours))
+    assert asset_state(pipeline.asset(asset_id).stages) is AssetState.DONE
+
+
+@pytest.mark.parametrize(("code", "there"), [("upload_never_came", False), ("not_a_video", True)])
+def test_what_failed_otherwise_or_is_not_there_stays_failed(
+    code: str, there: bool, pipeline: Pipeline, bus: ListBus, deps: analyze.Deps
+) -> None:
+    asset_id, _ = pipeline.upload("fight")
+    if not there:
+        pipeline.media.delete(f"media/{asset_id}")
+    given_up(pipeline, asset_id, code)
+    assert analyze.request_analysis(asset_id, deps, strict_mode=False) is AssetState.FAILED
+    assert bus.messages == []
+
+
+def test_another_file_of_the_same_name_is_not_the_one_that_was_given_up(
+    pipeline: Pipeline, bus: ListBus, deps: analyze.Deps
+) -> None:
+    pipeline.handlers()["ingest"](pipeline.drop("media/cam/1.mp4", "fight"))
+    (document,) = pipeline.documents.query(Query(assets.COLLECTION)).documents
+    given_up(pipeline, document.id, "object_gone")
+    pipeline.drop("media/cam/1.mp4", "calm")
+    assert analyze.request_analysis(document.id, deps, strict_mode=False) is AssetState.FAILED
+    assert bus.of_topic(ObjectFinalised.TOPIC) == []
 
 
 @pytest.mark.parametrize(

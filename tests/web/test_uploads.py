@@ -41,12 +41,15 @@ def upload(client: TestClient, content: bytes = b"video", **asked: Any) -> str:
 
 class TestUploadUrl:
     @pytest.mark.parametrize("resumable", [False, True])
-    def test_the_signature_binds_type_size_absence_and_metadata(self, client: TestClient, resumable: bool) -> None:
+    def test_the_signature_binds_type_size_absence_and_metadata(
+        self, client: TestClient, home: Home, resumable: bool
+    ) -> None:
         ticket = ticket_of(
             client, content_type="video/webm", source_id="Tor 7, ü", metadata={"shift": "night"}, resumable=resumable
         )
         assert ticket["method"] == ("POST" if resumable else "PUT")
         assert ticket["resumable"] is resumable
+        assert assets.get(home.documents, ticket["video_id"]).resumable is resumable
         assert ticket["headers"] == {
             "content-type": "video/webm",
             "x-goog-content-length-range": "1,5368709120",

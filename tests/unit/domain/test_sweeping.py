@@ -17,6 +17,7 @@ from shared.domain.sweeping import (
     decide_asset,
     decide_upload,
     decide_work,
+    ended_without_file,
     waiting_stages,
     why_given_up,
 )
@@ -112,24 +113,49 @@ def test_an_asset(stages: dict[Stage, StageRecord], reason: AssetReason, waiting
     assert waiting_stages(stages, NOON, GRACE) == waiting
 
 
+WEEK = 7 * 24 * 60.0
+"""In minutes."""
+
+
 def ago(minutes: float) -> datetime:
     return NOON - timedelta(minutes=minutes)
 
 
 @pytest.mark.parametrize(
-    ("arrived", "attempts", "issued_at", "reason"),
+    ("arrived", "attempts", "issued_at", "resumable", "reason"),
     [
-        (ago(4), 0, ago(10), UploadReason.TOO_EARLY),
-        (ago(5), 0, ago(10), UploadReason.NOTIFICATION_LOST),
-        (ago(5), 2, ago(10), UploadReason.NOTIFICATION_LOST),
-        (ago(5), 0, None, UploadReason.NOTIFICATION_LOST),
-        (None, 0, ago(10), UploadReason.STILL_WELCOME),
-        (None, 0, ago(124), UploadReason.STILL_WELCOME),
-        (None, 0, ago(125), UploadReason.NEVER_CAME),
-        (None, 1, ago(125), UploadReason.BEGUN),
-        (None, 0, None, UploadReason.GONE),
+        (ago(4), 0, ago(10), False, UploadReason.TOO_EARLY),
+        (ago(5), 0, ago(10), False, UploadReason.NOTIFICATION_LOST),
+        (ago(5), 2, ago(10), False, UploadReason.NOTIFICATION_LOST),
+        (ago(5), 0, ago(WEEK + 1), True, UploadReason.NOTIFICATION_LOST),
+        (ago(5), 0, None, False, UploadReason.NOTIFICATION_LOST),
+        (None, 0, ago(10), False, UploadReason.STILL_WELCOME),
+        (None, 0, ago(4 * 60 + 4), False, UploadReason.STILL_WELCOME),  # its PUT began in time and takes two hours
+        (None, 0, ago(4 * 60 + 5), False, UploadReason.NEVER_CAME),
+        (None, 0, ago(4 * 60 + 5), True, UploadReason.STILL_WELCOME),
+        (None, 0, ago(WEEK + 2 * 60 + 4), True, UploadReason.STILL_WELCOME),  # its session began in time
+        (None, 0, ago(WEEK + 2 * 60 + 5), True, UploadReason.NEVER_CAME),
+        (None, 1, ago(4 * 60 + 5), False, UploadReason.BEGUN),
+        (None, 0, None, False, UploadReason.GONE),
     ],
 )
-def test_an_upload(arrived: datetime | None, attempts: int, issued_at: datetime | None, reason: UploadReason) -> None:
-    assert decide_upload(arrived, attempts=attempts, issued_at=issued_at, now=NOON, grace=GRACE) is reason
+def test_an_upload(
+    arrived: datetime | None, attempts: int, issued_at: datetime | None, resumable: bool, reason: UploadReason
+) -> None:
+    decided = decide_upload(arrived, attempts=attempts, issued_at=issued_at, resumable=resumable, now=NOON, grace=GRACE)
+    assert decided is reason
     assert reason.ends is (reason in {UploadReason.NEVER_CAME, UploadReason.GONE})
+
+
+@pytest.mark.parametrize(
+    ("record", "without"),
+    [
+        (StageRecord(StageState.FAILED, error_code="upload_never_came"), True),
+        (StageRecord(StageState.FAILED, error_code="object_gone"), True),
+        (StageRecord(StageState.FAILED, 1, error_code="not_a_video"), False),
+        (StageRecord(StageState.RUNNING, 1), False),
+        (StageRecord(), False),
+    ],
+)
+def test_ingest_that_ended_without_a_file(record: StageRecord, without: bool) -> None:
+    assert ended_without_file({Stage.INGEST: record}) is without
