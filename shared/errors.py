@@ -7,6 +7,7 @@ SightlineError
 │   ├── MediaUnusable        a file that is no video, or one that cannot be analysed
 │   ├── NotFound             an id that nothing has
 │   ├── NotReady             what is asked for does not exist yet, or never will because its analysis failed
+│   ├── Conflict             what is said of something no longer fits it, or what was said before
 │   ├── NotAuthenticated     no credential, or a wrong one
 │   ├── InvalidKey           a document id or blob name that no home can store
 │   └── TooLarge             a document, body or file over its limit
@@ -61,6 +62,12 @@ class NotFound(Permanent):
 
 class NotReady(Permanent):
     """The thing has this id, but not what is asked of it: its analysis has not ended, or it failed."""
+
+    status = 409
+
+
+class Conflict(Permanent):
+    """The request speaks of a state that has passed, or says something else than it said before under the same key."""
 
     status = 409
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from shared.domain.assets import Detection
+from shared.domain.assets import Asset, Detection
 from shared.domain.detections import Segment
 from shared.errors import Malformed
 
@@ -34,7 +36,9 @@ class FeedbackLabel:
     """One person's word on one verdict, with all that training will need of the verdict it speaks of.
 
     `object_name` and `generation` name the file; `segments`, `peak_probability`, `sensitivity` and `model` are what the
-    detector said when the person saw it, which a later replay does not change.
+    detector said when the person saw it, which a later replay does not change. `verdict` is its name (`verdict_name`),
+    empty in labels from before there was one; `step` and `look` are the detection's. `reused_from`: the asset whose
+    detection this one took over. Both show the same recording, so they belong into the same part of a training set.
     """
 
     id: str
@@ -51,6 +55,24 @@ class FeedbackLabel:
     model: str
     created_by: str
     created_at: datetime
+    verdict: str = ""
+    step: int = 1
+    look: str = ""
+    reused_from: str | None = None
+
+
+def verdict_name(detection: Detection) -> str:
+    """A short name of what was found: 16 hex digits, another one as soon as anything that was found is another.
+
+    Looking again and finding just the same gives the same name, so `look` has no part in it.
+    """
+    found = json.dumps(asdict(replace(detection, look="")), sort_keys=True)
+    return hashlib.sha256(found.encode()).hexdigest()[:16]
+
+
+def verdict_of(asset: Asset) -> str | None:
+    """The name of what is found in the asset at present; None before anything was found or ruled out."""
+    return None if asset.detection is None else verdict_name(asset.detection)
 
 
 _LABELS: Mapping[tuple[bool, Accuracy], Label] = {

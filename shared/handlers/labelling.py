@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from shared import ids
 from shared.domain.analysis import first_error
 from shared.domain.assets import Asset, Detection
-from shared.domain.labels import Accuracy, FeedbackLabel, check_comments, label_of
-from shared.errors import AlreadyExists, NotReady
+from shared.domain.labels import Accuracy, FeedbackLabel, check_comments, label_of, verdict_name
+from shared.domain.stages import Stage, whole_ledger
+from shared.errors import AlreadyExists, Conflict, NotReady
 from shared.ports import Clock, Documents
 from shared.repositories import assets, labels
 
@@ -23,7 +24,11 @@ class Deps:
 
 @dataclass(frozen=True)
 class Feedback:
-    """What the person said, and who it was. The same `idempotency_key` for the same asset means the same word."""
+    """What the person said, and who it was.
+
+    `verdict` names the one that the person saw (`verdict_name`); without it, the word is taken to speak of the present
+    one. The same `idempotency_key` of the same person for the same asset means the same word.
+    """
 
     asset_id: str
     rating: int
@@ -31,32 +36,42 @@ class Feedback:
     comments: str
     given_by: str
     idempotency_key: str | None = None
+    verdict: str | None = None
 
 
 def give(feedback: Feedback, deps: Deps) -> FeedbackLabel:
     """Stores the label that follows, or gives the one that this word made before.
 
-    Raises `NotFound` for an unknown asset, `NotReady` where nothing was detected or ruled out yet, and `Malformed` for
-    comments that can't be kept and for a word that contradicts the verdict.
+    Raises `NotFound` for an unknown asset, `NotReady` where nothing was detected or ruled out yet, `Malformed` for
+    comments that can't be kept and for a word that contradicts the verdict, and `Conflict` for one on a verdict that
+    was replaced since and for another word under the same key.
     """
     check_comments(feedback.comments)
     asset = assets.get(deps.documents, feedback.asset_id)
     label_id = _id(feedback)
     given_before = labels.find(deps.documents, label_id)
     if given_before is not None:
-        return given_before
+        return _same_word(given_before, feedback)
     label = _label(label_id, feedback, asset, deps)
     try:
         deps.documents.commit([labels.creation(label)])
     except AlreadyExists:  # the same request, twice at once
-        return labels.get(deps.documents, label_id)
+        return _same_word(labels.get(deps.documents, label_id), feedback)
     return label
 
 
 def _id(feedback: Feedback) -> str:
     if feedback.idempotency_key is None:
         return ids.new_uuid()
-    return ids.derived_uuid("feedback", feedback.asset_id, feedback.idempotency_key)
+    return ids.derived_uuid("feedback", feedback.given_by, feedback.asset_id, feedback.idempotency_key)
+
+
+def _same_word(given: FeedbackLabel, said: Feedback) -> FeedbackLabel:
+    """The label that was given, if the same is said again. Raises `Conflict`."""
+    same_verdict = said.verdict in {None, given.verdict}
+    if same_verdict and (given.accuracy, given.rating, given.comments) == (said.accuracy, said.rating, said.comments):
+        return given
+    raise Conflict("key_reused", "Other feedback was given with this Idempotency-Key: use a new key for a new word.")
 
 
 def _detection(asset: Asset) -> Detection:
@@ -70,6 +85,12 @@ def _detection(asset: Asset) -> Detection:
 
 def _label(label_id: str, feedback: Feedback, asset: Asset, deps: Deps) -> FeedbackLabel:
     found = _detection(asset)
+    verdict = verdict_name(found)
+    if feedback.verdict not in {None, verdict}:
+        raise Conflict(
+            "verdict_replaced",
+            "The verdict that this speaks of is no longer the present one: look at the analysis again.",
+        )
     return FeedbackLabel(
         id=label_id,
         asset_id=asset.id,
@@ -85,4 +106,8 @@ def _label(label_id: str, feedback: Feedback, asset: Asset, deps: Deps) -> Feedb
         model=found.model,
         created_by=feedback.given_by,
         created_at=deps.clock.now(),
+        verdict=verdict,
+        step=found.step,
+        look=found.look,
+        reused_from=whole_ledger(asset.stages)[Stage.DETECT].reused_from,
     )

@@ -41,7 +41,11 @@ class Earlier:
 
 
 def seen_bytes(asset_id: str, facts: MediaFacts, deps: Deps) -> SeenBefore | None:
-    """The oldest upload of the same bytes that is still there, whatever was found in it and by which model."""
+    """An upload of the same bytes that is still there, whatever was found in it and by which model.
+
+    The oldest of the newest `MOST_EXACT` that are registered, no more are read. A copy that takes the detection over is
+    not registered, so there are more only after many models, or of uploads that arrived together.
+    """
     if deps.policy.mode is ReuseMode.NEVER:
         return None
     known = fingerprints.same_bytes(deps.documents, facts.sha256)
@@ -72,7 +76,7 @@ def take_over_similar(
     near = _present(Match.NEAR, known, asset.id, facts, deps)
     for candidate, earlier in islice(near, deps.policy.most_compared):
         detection = reuse.usable_detection(earlier, candidate, own.model, own.sensitivity)
-        if detection is None or not _is_same_recording(candidate.asset_id, fingerprint, deps.media):
+        if detection is None or not _is_same_recording(candidate, fingerprint, deps.media):
             continue
         allowed = deps.policy.mode is ReuseMode.SIMILAR and not reuse.is_milder(detection, own)
         taken = allowed and _take_over(candidate.asset_id, detection, asset.id, deps.media)
@@ -87,7 +91,7 @@ def registration(asset: Asset, facts: MediaFacts, own: Detection, fingerprint: b
     """
     bands: tuple[str, ...] = ()
     if fingerprint is not None and is_telling(fingerprint):
-        timelines.store_fingerprint(deps.media, asset.id, fingerprint)
+        timelines.store_fingerprint(deps.media, asset.id, own.model, fingerprint)
         bands = reuse.kept_bands(facts.perceptual_hash, facts.duration, deps.policy)
     known = Known(
         asset_id=asset.id,
@@ -118,9 +122,10 @@ def _present(
             yield candidate, earlier
 
 
-def _is_same_recording(earlier_id: str, fingerprint: bytes, media: Blobs) -> bool:
+def _is_same_recording(earlier: Known, fingerprint: bytes, media: Blobs) -> bool:
     try:
-        return likeness.judge(timelines.load_fingerprint(media, earlier_id), fingerprint) is Verdict.SAME
+        theirs = timelines.load_fingerprint(media, earlier.asset_id, earlier.model)
+        return likeness.judge(theirs, fingerprint) is Verdict.SAME
     except NotFound:
         return False
 

@@ -1,4 +1,4 @@
-"""What is kept beside an upload of how it looks over time: three objects in the media bucket, under `analysis/`.
+"""What is kept beside an upload of how it looks over time: objects in the media bucket, under `analysis/`.
 
 No notification speaks of that prefix. Writing them again for the same look gives the same bytes, so a repeated delivery
 harms nothing, and what a stage wrote before it died is not shown before its result is. A later look (a replay) has a
@@ -7,7 +7,9 @@ folder of its own, so that one that fails leaves the earlier pictures as they we
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from contextlib import suppress
 from dataclasses import replace
 
@@ -29,9 +31,18 @@ def sheet_name(asset_id: str, look: str = "") -> str:
     return f"{_folder(asset_id, look)}contact-sheet.jpg"
 
 
-def fingerprint_name(asset_id: str) -> str:
-    """The object that holds the fingerprint; the number changes with the form of what is in it."""
-    return f"{PREFIX}{asset_id}/fingerprint-1.bin"
+def fingerprint_name(asset_id: str, model: str) -> str:
+    """The object that holds the fingerprint of one model's look; the number changes with the form of what is in it.
+
+    It is stored before the commit that speaks of it, so a run that loses its commit must not write over another's.
+    """
+    shown = _UNSAFE.sub("_", model)[:_MOST_SHOWN]  # for a person; the digest keeps apart what looks the same
+    digest = hashlib.sha256(model.encode()).hexdigest()[:16]
+    return f"{PREFIX}{asset_id}/fingerprint-1-{shown}-{digest}.bin"
+
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+_MOST_SHOWN = 64
 
 
 def store(media: Blobs, timeline: Timeline, sheet: bytes | None, look: str = "") -> None:
@@ -53,14 +64,14 @@ def take_over(media: Blobs, earlier_id: str, look: str, asset_id: str) -> None:
     store(media, replace(earlier, asset_id=asset_id), None)
 
 
-def store_fingerprint(media: Blobs, asset_id: str, fingerprint: bytes) -> None:
+def store_fingerprint(media: Blobs, asset_id: str, model: str, fingerprint: bytes) -> None:
     """Stores `DetectionRun.fingerprint`. Raises `Retryable`."""
-    media.put(fingerprint_name(asset_id), fingerprint, content_type="application/octet-stream")
+    media.put(fingerprint_name(asset_id, model), fingerprint, content_type="application/octet-stream")
 
 
-def load_fingerprint(media: Blobs, asset_id: str) -> bytes:
-    """The fingerprint. Raises `NotFound`."""
-    return _read(media, fingerprint_name(asset_id), "This asset has no fingerprint.")
+def load_fingerprint(media: Blobs, asset_id: str, model: str) -> bytes:
+    """The fingerprint that was made by this model. Raises `NotFound`."""
+    return _read(media, fingerprint_name(asset_id, model), "This asset has no fingerprint.")
 
 
 def load(media: Blobs, asset_id: str, look: str = "") -> Timeline:
@@ -75,10 +86,10 @@ def load_sheet(media: Blobs, asset_id: str, look: str = "") -> bytes:
 
 
 def discard(media: Blobs, asset_id: str) -> None:
-    """Removes what is there of them. Raises `Retryable`."""
-    for name in (timeline_name(asset_id), sheet_name(asset_id), fingerprint_name(asset_id)):
+    """Removes all that is kept beside an upload, of every look and model. Raises `Retryable`."""
+    for kept in list(media.list(_folder(asset_id, ""))):
         with suppress(NotFound):
-            media.delete(name)
+            media.delete(kept.name)
 
 
 def _folder(asset_id: str, look: str) -> str:

@@ -14,6 +14,7 @@ from shared.domain.budgets import EXPLANATIONS
 from shared.domain.context import Context
 from shared.domain.detections import AnalysisData, ViolenceDetection
 from shared.domain.incidents import Incident
+from shared.domain.labels import verdict_of
 from shared.domain.reuse import note_of, reused_stages
 from shared.domain.stages import (
     ENDED,
@@ -93,7 +94,8 @@ class AnalysisReply(BaseModel):
     `overallRisk` is `unknown` until the detector has ended: what was not looked at is not called clean. `pending`
     stages have not ended; `missing` ones gave no result, and say why. `attention` is the risk, raised by the threat
     level the context model saw. `cost_usd` sums what the stages are estimated to have cost. `note` says in words what
-    `seen_before` says.
+    `seen_before` says. `verdict` names what was detected, null until then: feedback that repeats it is never taken
+    for a word on what a replay found later.
     """
 
     asset_id: str
@@ -107,6 +109,7 @@ class AnalysisReply(BaseModel):
     overallRisk: str
     confidence: float
     peakProbability: float | None
+    verdict: str | None
     objects: list[str]
     emotions: list[str]
     scenes: list[str]
@@ -159,6 +162,7 @@ def _analysis_reply(asset: Asset, found: list[Incident]) -> AnalysisReply:
         filename=asset.filename,
         created_at=asset.created_at,
         peakProbability=asset.detection.peak_probability if asset.detection else None,
+        verdict=verdict_of(asset),
         pending=[stage for stage, record in whole_ledger(asset.stages).items() if record.state not in ENDED],
         missing=[
             MissingPart(stage=stage, code=record.error_code, reason=record.error_message)

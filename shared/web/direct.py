@@ -24,6 +24,7 @@ from shared import ids
 from shared.domain.analysis import analysis_of
 from shared.domain.assets import direct_name_of
 from shared.domain.detections import DEFAULT_SENSITIVITY, AnalysisData, threshold
+from shared.domain.labels import verdict_of
 from shared.errors import Malformed, Retryable, TooLarge
 from shared.handlers import direct
 from shared.ports import BlobInfo, Blobs
@@ -52,9 +53,13 @@ _INTEGER = re.compile(r"\d{1,9}", re.ASCII)
 
 
 class DirectAnalysis(AnalysisData):
-    """AnalysisData, and under which id GET /analysis/{id} and its timeline find it."""
+    """AnalysisData, and under which id GET /analysis/{id} and its timeline find it.
+
+    `verdict` names what was detected: feedback may repeat it.
+    """
 
     analysisId: str
+    verdict: str | None
 
 
 def sensitivity(text: str) -> float:
@@ -127,7 +132,7 @@ class _Desk:
                 filename=form.filename,
             )
             asset = await _in_thread(self._detecting, partial(direct.analyse, upload, deps))
-        return DirectAnalysis(**analysis_of(asset), analysisId=asset_id)
+        return DirectAnalysis(**analysis_of(asset), analysisId=asset_id, verdict=verdict_of(asset))
 
     @contextmanager
     def _place(self) -> Iterator[None]:

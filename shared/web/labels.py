@@ -15,7 +15,7 @@ from shared.repositories import assets, labels
 
 
 class LabelReply(BaseModel):
-    """One word of feedback and the label it became; `model` is the one whose verdict it speaks of."""
+    """One word of feedback and the label it became; `verdict` is the one it speaks of, `model` whose that was."""
 
     feedback_id: str
     analysisId: str
@@ -24,6 +24,7 @@ class LabelReply(BaseModel):
     rating: int
     comments: str
     model: str
+    verdict: str
     peakProbability: float
     created_by: str
     created_at: datetime
@@ -62,6 +63,7 @@ def _shown(label: FeedbackLabel) -> LabelReply:
         rating=label.rating,
         comments=label.comments,
         model=label.model,
+        verdict=label.verdict,
         peakProbability=label.peak_probability,
         created_by=label.created_by,
         created_at=label.created_at,

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from fastapi.testclient import TestClient
 from google.auth import _helpers
 from google.auth.compute_engine import _metadata
+from google.oauth2 import credentials as user_credentials
 
 from shared.adapters.embedded import v4_signature
 from shared.adapters.embedded.blob_folder import BlobFolder
@@ -56,6 +57,8 @@ class FakeGoogle(ThreadingHTTPServer):
         self.signatures = 0
         self.failures: list[int] = []
         self.metadata_is_down = False
+        self.may_give_tokens = threading.Event()
+        self.may_give_tokens.set()
         self.lock = threading.Lock()
 
     @property
@@ -65,6 +68,7 @@ class FakeGoogle(ThreadingHTTPServer):
     def answer_get(self, path: str) -> tuple[int, Any]:
         if self.metadata_is_down:
             return 503, {}
+        self.may_give_tokens.wait(20)
         if path == f"{ACCOUNTS}default/token":
             with self.lock:
                 self.tokens += 1
@@ -95,6 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.may_give_tokens.wait(20)
         self._reply(*self.server.answer_post(self.path, self.headers["Authorization"], body))
 
     def _reply(self, status: int, content: Any) -> None:
@@ -123,6 +128,7 @@ def google(signing_key: LocalSigningKey, monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr(_metadata, "_GCE_METADATA_HOST", host)  # read from the environment when it was imported
     monkeypatch.setattr(iam_signer, "FIRST_WAIT_SECONDS", 0.001)
     yield server
+    server.may_give_tokens.set()
     server.shutdown()
     thread.join()
     server.server_close()
@@ -226,6 +232,45 @@ def test_without_a_metadata_server_it_is_retryable(google: FakeGoogle, monkeypat
     monkeypatch.setattr(time, "sleep", lambda _: None)  # the library waits between its own tries
     with pytest.raises(Retryable, match="no access token"):
         signer.sign_bytes(b"x")
+
+
+def test_a_slow_token_server_holds_up_no_thread_for_long(google: FakeGoogle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(iam_signer, "TOKEN_SECONDS", 0.3)
+    signer = signer_of(google)
+    google.may_give_tokens.clear()
+
+    def refused(_: int) -> float:
+        began = time.monotonic()
+        with pytest.raises(Retryable, match="no access token"):
+            signer.sign_bytes(b"x")
+        return time.monotonic() - began
+
+    with ThreadPoolExecutor(24) as pool:
+        assert max(pool.map(refused, range(24))) < 2.5  # the library alone gives the server 3 s for each of its tries
+    google.may_give_tokens.set()
+    check_signature(google, signer, 1)
+
+
+def test_a_library_that_sets_no_timeout_gets_one(google: FakeGoogle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(iam_signer, "TOKEN_SECONDS", 0.3)
+    make_credentials: Any = user_credentials.Credentials
+    own = make_credentials(None, "refresh", None, f"{google.origin}{ACCOUNTS}default/token", "id", "secret")
+    signer = iam_signer.IamSigner(own, SIGNER, endpoint=google.origin)
+    google.may_give_tokens.clear()
+    began = time.monotonic()
+    with pytest.raises(Retryable, match="no access token"):
+        signer.sign_bytes(b"x")
+    assert time.monotonic() - began < 2.5
+
+
+def test_no_try_begins_so_late_that_the_reply_would_come_too_late(
+    google: FakeGoogle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(iam_signer, "LAST_TRY_SECONDS", 0.0)
+    google.failures = [503] * 100
+    with pytest.raises(Retryable):
+        signer_of(google).sign_bytes(b"x")
+    assert len(google.failures) == 99
 
 
 def test_a_token_about_to_expire_is_used_while_there_is_no_other(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -13,8 +15,19 @@ import pytest
 from shared.domain.assets import Asset, SeenBefore
 from shared.domain.reuse import Known, ReuseMode, ReusePolicy
 from shared.domain.stages import Stage, StageState
-from shared.handlers import replays
-from shared.ports import ContextAnswer, ContextRequest, Delete, Delivery, Depth, DetectionRun, Documents, Query
+from shared.handlers import replays, reuse
+from shared.ids import new_uuid
+from shared.ports import (
+    FINGERPRINT_SIDE,
+    ContextAnswer,
+    ContextRequest,
+    Delete,
+    Delivery,
+    Depth,
+    DetectionRun,
+    Documents,
+    Query,
+)
 from shared.repositories import assets, fingerprints, timelines
 from tests.fakes import NOON
 from tests.handlers.pipeline import ListBus, Pipeline, WordDetector, delivery_of, ledger
@@ -315,8 +328,44 @@ class TestTheSameRecordingEncodedAnew:
 
     def test_without_its_fingerprint_nothing_is_proved(self, pipeline: Pipeline, bus: ListBus) -> None:
         first = sent(pipeline, bus, "fight gate 1")
-        pipeline.media.delete(timelines.fingerprint_name(first.id))
+        pipeline.media.delete(timelines.fingerprint_name(first.id, pipeline.detector.version))
         assert sent(pipeline, bus, "fight gate 1 smaller").seen_before is None
+
+    def test_a_run_that_lost_its_commit_leaves_the_fingerprint_it_is_known_by(
+        self, pipeline: Pipeline, bus: ListBus
+    ) -> None:
+        first = sent(pipeline, bus, "fight gate 1")
+        assert first.facts is not None
+        assert first.detection is not None
+        lost = replace(first.detection, model="word-detector-2")
+        deps = pipeline.detect_deps().reuse
+        reuse.registration(
+            first, first.facts, lost, random.Random("another").randbytes(4 * FINGERPRINT_SIDE**2), deps
+        )  # and never committed
+        assert sent(pipeline, bus, "fight gate 1 smaller").seen_before == SeenBefore(first.id, exact=False, distance=0)
+
+
+class TestWhatIsKeptBeside:
+    @pytest.mark.parametrize("model", ["../../media/x", "two\nlines", "größer/v1", "m" * 2000, ""])
+    def test_any_models_name_makes_a_safe_object_name(self, pipeline: Pipeline, model: str) -> None:
+        asset_id = new_uuid()
+        timelines.store_fingerprint(pipeline.media, asset_id, model, b"moves")
+        assert timelines.load_fingerprint(pipeline.media, asset_id, model) == b"moves"
+        (kept,) = pipeline.media.list(f"analysis/{asset_id}/")
+        assert re.fullmatch(r"fingerprint-1-[A-Za-z0-9._-]{0,64}-[0-9a-f]{16}\.bin", kept.name.split("/", 2)[2])
+
+    def test_names_that_look_the_same_are_kept_apart(self) -> None:
+        assert timelines.fingerprint_name("a", "m/1") != timelines.fingerprint_name("a", "m_1")
+
+    def test_nothing_of_any_look_or_model_is_left_when_it_is_discarded(self, pipeline: Pipeline, bus: ListBus) -> None:
+        asset, other = sent(pipeline, bus, "fight gate 1"), sent(pipeline, bus, "calm gate 2")
+        pipeline.detector = WordDetector("word-detector-2")
+        replays.request(replays.Request(asset.id, "detect", "Ada"), pipeline.replay_deps())
+        pipeline.handlers()["detect"](delivery_of(bus.of_topic("media-uploaded")[-1]))
+        assert len(list(pipeline.media.list(f"analysis/{asset.id}/"))) == 6  # two timelines, sheets and fingerprints
+        timelines.discard(pipeline.media, asset.id)
+        assert list(pipeline.media.list(f"analysis/{asset.id}/")) == []
+        assert timelines.load(pipeline.media, other.id).asset_id == other.id
 
 
 class TestRepository:
@@ -328,6 +377,16 @@ class TestRepository:
         documents.commit([fingerprints.registration(known, []) for known in everyone])
         documents.commit([fingerprints.registration(self.known("other", 99, "bb"), [])])
         assert fingerprints.same_bytes(documents, "aa") == everyone[: -fingerprints.MOST_EXACT - 1 : -1]
+
+    def test_what_was_seen_is_the_oldest_of_those_that_are_read(self, pipeline: Pipeline, bus: ListBus) -> None:
+        everyone = []
+        for number in range(fingerprints.MOST_EXACT + 2):
+            pipeline.detector = WordDetector(f"word-detector-{number}")
+            everyone.append(sent(pipeline, bus, "calm"))
+            pipeline.clock.advance(1)
+        oldest_read = everyone[-fingerprints.MOST_EXACT]
+        pipeline.detector = WordDetector("one-more")  # which finds no detection of its own to take over
+        assert sent(pipeline, bus, "calm").seen_before == SeenBefore(oldest_read.id, exact=True, distance=0)
 
     def test_each_is_found_once_however_many_bands_it_shares(self, documents: Documents) -> None:
         one, other = self.known("one", 1), self.known("other", 2)

@@ -64,6 +64,7 @@ class TestReply:
             "emotions",
             "scenes",
             "analysisId",
+            "verdict",
         ]
         assert body["totalDuration"] == pytest.approx(2.0)
         shown = client.get(f"/analysis/{body['analysisId']}").json()

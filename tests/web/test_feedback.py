@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -34,7 +35,7 @@ def test_feedback_becomes_a_label_that_is_listed(client: TestClient, asset_id: s
     reply = give(client, asset_id, {"X-Actor": "Ada"})
     assert reply.status_code == 201
     body = reply.json()
-    assert list(body) == ["feedback_id", "analysisId", "label", "model", "created_at"]
+    assert list(body) == ["feedback_id", "analysisId", "label", "model", "verdict", "created_at"]
     assert (body["analysisId"], body["label"], body["model"]) == (asset_id, "calm", "m-1")
     second = give(client, asset_id, accuracy="accurate", rating=5).json()
     listed = client.get("/feedback", params={"analysisId": asset_id}).json()
@@ -101,3 +102,23 @@ def test_the_same_key_is_the_same_feedback(client: TestClient, asset_id: str) ->
     replies = [give(client, asset_id, {"Idempotency-Key": "k"}) for _ in range(2)]
     assert [reply.status_code for reply in replies] == [201, 201]
     assert replies[0].json() == replies[1].json()
+    changed = give(client, asset_id, {"Idempotency-Key": "k"}, rating=5)
+    assert changed.status_code == 409
+    assert changed.json()["detail"].startswith("Other feedback was given with this Idempotency-Key")
+
+
+def test_a_word_on_a_verdict_that_was_replaced_is_refused(client: TestClient, home: Home, asset_id: str) -> None:
+    seen = client.get(f"/analysis/{asset_id}").json()["verdict"]
+    assert give(client, asset_id, verdict=seen).json()["verdict"] == seen
+    home.documents.commit([assets.detection_update(asset_id, replace(SEEN, segments=(), look="a-replay"))])
+    reply = give(client, asset_id, accuracy="accurate", verdict=seen)
+    assert reply.status_code == 409
+    assert reply.json()["detail"].startswith("The verdict that this speaks of is no longer the present one")
+    present = client.get(f"/analysis/{asset_id}").json()["verdict"]
+    assert give(client, asset_id, accuracy="accurate", verdict=present).json()["label"] == "calm"
+
+
+def test_before_the_detector_has_ended_there_is_no_verdict(client: TestClient, home: Home) -> None:
+    waiting = Asset(new_uuid(), "media/y", NOON)
+    home.documents.commit([assets.creation(waiting)])
+    assert client.get(f"/analysis/{waiting.id}").json()["verdict"] is None

@@ -25,7 +25,12 @@ log = logging.getLogger(__name__)
 TRIES = 4
 FIRST_WAIT_SECONDS = 0.2
 REQUEST_TIMEOUT_SECONDS = 5.0
-"""Four tries of 5 s with their waits end before the 30 s a function has for its reply."""
+TOKEN_SECONDS = 5.0
+"""For all requests that fetch one token, and as long for the token that another thread fetches."""
+
+LAST_TRY_SECONDS = 10.0
+"""No try begins later, so that signing ends before the 30 s a function has for its reply: a try waits at most 5 s for
+another thread's token, 5 s and one of the library's pauses (up to 4.4 s) for its own, and 5 s for the signature."""
 
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 
@@ -66,8 +71,11 @@ class IamSigner(credentials.Signing):
         body = json.dumps({"payload": base64.b64encode(message).decode()}).encode()
         wait = FIRST_WAIT_SECONDS
         reason = ""
+        last_try = time.monotonic() + LAST_TRY_SECONDS
         for number in range(TRIES):
             if number:
+                if time.monotonic() > last_try:
+                    break
                 time.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 - spreads the tries, guards nothing
                 wait *= 2
             token = self._token()
@@ -83,22 +91,26 @@ class IamSigner(credentials.Signing):
                 self._forget(token)  # revoked before its time: the next try fetches another
             elif reply.status not in _TRANSIENT:
                 raise self._refusal(reply.status)
-        raise Retryable(f"IAM signBlob {reason}, {TRIES} times")
+        raise Retryable(f"IAM signBlob {reason}, and was tried up to {TRIES} times")
 
     def _post(self, token: str, body: bytes) -> Any:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         return self._request(url=self._url, method="POST", headers=headers, body=body, timeout=REQUEST_TIMEOUT_SECONDS)
 
     def _token(self) -> str:
-        with self._lock:
+        if not self._lock.acquire(timeout=TOKEN_SECONDS):
+            raise Retryable("no access token to be had: another thread still waits for it")
+        try:
             if not self._own.valid:
                 self._refresh()
             token: str = self._own.token
             return token
+        finally:
+            self._lock.release()
 
     def _refresh(self) -> None:
         try:
-            self._own.refresh(self._request)
+            self._own.refresh(_HurriedRequest(self._request, TOKEN_SECONDS))
         except exceptions.GoogleAuthError as error:
             if self._own.token_state is credentials.TokenState.STALE:
                 log.warning("no new access token yet, the present one still holds: %s", type(error).__name__)
@@ -106,15 +118,47 @@ class IamSigner(credentials.Signing):
             raise Retryable(f"no access token to be had: {type(error).__name__}") from error
 
     def _forget(self, token: str) -> None:
-        with self._lock:
+        if not self._lock.acquire(timeout=TOKEN_SECONDS):
+            return  # another thread fetches one already
+        try:
             if self._own.token == token:
                 self._own.token = None
+        finally:
+            self._lock.release()
 
     def _refusal(self, status: int) -> SettingsError:
         return SettingsError(
             f"IAM signBlob answered {status}: this function's account needs roles/iam.serviceAccountTokenCreator on "
             f"{self._account}, which must exist, and the IAM Service Account Credentials API must be enabled"
         )
+
+
+class _HurriedRequest:
+    """A `google.auth.transport.Request` that leaves the library so many `seconds` in all.
+
+    The library itself would wait up to 120 s for each reply, or try five times, while other threads wait for the token.
+    """
+
+    def __init__(self, request: Any, seconds: float) -> None:
+        self._request = request
+        self.session = request.session  # the library mounts its TLS adapter there
+        self._ends = time.monotonic() + seconds
+
+    def __call__(self, url: str, *args: Any, timeout: float | None = None, **options: Any) -> Any:
+        """The reply. Raises `TransportError`, which the library tries again, and `RefreshError` when time is up."""
+        left = self._left()
+        try:
+            return self._request(url, *args, timeout=left if timeout is None else min(timeout, left), **options)
+        except exceptions.TransportError:
+            self._left()
+            raise
+
+    def _left(self) -> float:
+        left = self._ends - time.monotonic()
+        if left <= 0:
+            make_error: Any = exceptions.RefreshError
+            raise make_error("the token server is too slow")
+        return left
 
 
 def _signature(data: bytes) -> bytes:
