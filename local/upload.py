@@ -317,7 +317,7 @@ def _granted(reply: httpx.Response) -> httpx.Response:
         return reply
     _check_passing(reply)
     if reply.status_code == 401:
-        raise Refused("the server wants another token (--token or SIGHTLINE_API_TOKEN)")
+        raise Refused("the server wants a token, or another one (--token or SIGHTLINE_API_TOKEN)")
     raise Refused(f"the server refuses it ({reply.status_code}): {_sentence(reply)}")
 
 

@@ -61,7 +61,7 @@ def _send_all(paths: Sequence[Path], uploader: Uploader, parallel: int, console:
                     number = waiting.get_nowait()
                 except Empty:
                     return
-                ended.put((number, _send(paths[number], uploader, bars)))
+                ended.put((number, _send(paths[number], uploader, bars, console)))
 
         # Daemons, for an interrupted command shall not wait for a server's reply.
         for _ in range(min(parallel, len(paths))):
@@ -82,12 +82,15 @@ def _collected(count: int, ended: SimpleQueue[tuple[int, Sent]], tell: Callable[
     return [found[number] for number in range(count)]
 
 
-def _send(path: Path, uploader: Uploader, bars: Bars) -> Sent:
+def _send(path: Path, uploader: Uploader, bars: Bars, console: Console) -> Sent:
     task: TaskID = bars.add_task(escape(path.name), total=_size(path), note="")
-    progress = Progress(
-        sent=lambda arrived: bars.update(task, completed=arrived),
-        waiting=lambda reason: bars.update(task, note=escape(f"waiting: {reason}") if reason else ""),
-    )
+
+    def waiting(reason: str) -> None:
+        bars.update(task, note=escape(f"waiting: {reason}") if reason else "")
+        if reason and not console.is_terminal:  # where nobody sees the bar, the log must say it
+            console.print(f"sightline: {path} waits: {reason}.", markup=False)
+
+    progress = Progress(sent=lambda arrived: bars.update(task, completed=arrived), waiting=waiting)
     try:
         return Sent(path, uploader.send(path, progress))
     except UploadFailed as failure:
@@ -109,7 +112,7 @@ def _size(path: Path) -> int | None:
 
 def _tell(sent: Sent, console: Console) -> None:
     if sent.video_id is None:
-        console.print(f"sightline: {sent.path} was not sent: {sent.reason}.", style="red", markup=False)
+        console.print(f"sightline: {sent.path} was not sent: {sent.reason.rstrip('.')}.", style="red", markup=False)
     else:
         print(f"{sent.path}: {sent.video_id}", file=sys.stdout, flush=True)
 

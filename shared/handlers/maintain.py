@@ -28,7 +28,7 @@ from datetime import datetime, timedelta
 from shared import ids
 from shared.completion import announce_if_complete
 from shared.domain.assets import Asset, issued_asset_id
-from shared.domain.stages import Stage, StageRecord, StageState, WorkRecord, WorkState
+from shared.domain.stages import ENDED, Stage, StageRecord, StageState, WorkRecord, WorkState
 from shared.domain.sweeping import (
     UPLOAD_SENTENCES,
     AssetReason,
@@ -196,6 +196,10 @@ def _sweep_work(run: _Run, document: Document) -> str | None:
     asset = None if request is None else assets.find(run.deps.documents, request.asset_id)
     if request is None or asset is None:
         # Of a deleted asset, or from before requests were kept: an asset that still waits is asked for by itself.
+        run.deps.documents.commit([work.forgetting(document)])
+        return "forgotten"
+    if _shown(run, asset, request).state in ENDED:
+        # It ended without this work (`upload_never_came`): nothing waits for it, and what ended must not begin again.
         run.deps.documents.commit([work.forgetting(document)])
         return "forgotten"
     message = _message_of(request, asset, run)

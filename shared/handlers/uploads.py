@@ -116,7 +116,7 @@ def _check(request: UploadRequest) -> None:
 
 def _check_text(field: str, value: str | None, longest: int) -> None:
     if value is not None and not is_shown_text(value, longest):
-        raise Permanent(f"invalid_{field}", f"{field} must be 1 to {longest} printable characters.")
+        raise Permanent(f"invalid_{field.partition('.')[0]}", f"{field} must be 1 to {longest} printable characters.")
 
 
 def _check_metadata(metadata: Mapping[str, str]) -> None:
@@ -128,4 +128,4 @@ def _check_metadata(metadata: Mapping[str, str]) -> None:
             raise Permanent("invalid_metadata", sentence)
         if key == SOURCE_ID_KEY:
             raise Permanent("invalid_metadata", "Say where the video comes from in source_id, not in metadata.")
-        _check_text("metadata", value, MAX_METADATA_CHARACTERS)
+        _check_text(f"metadata.{key}", value, MAX_METADATA_CHARACTERS)

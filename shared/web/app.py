@@ -7,7 +7,8 @@ exception never reaches a client unless it was written for one (`Permanent.sente
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -90,10 +91,20 @@ async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     return _reply(request, 500, "Internal server error")
 
 
+_NO_OBJECT = frozenset({"missing", "json_invalid", "model_attributes_type", "dict_type"})
+
+
+def _is_whole_body(item: Mapping[str, Any]) -> bool:
+    """Whether it speaks of the body and not of a field in it; of broken JSON the second place is an offset."""
+    return len(item["loc"]) == 1 or item["type"] == "json_invalid"
+
+
 def validation_sentence(error: RequestValidationError) -> str:
     """What is wrong with the request, naming each field once."""
     problems = []
     for item in error.errors():
+        if item["type"] in _NO_OBJECT and tuple(item["loc"][:1]) == ("body",) and _is_whole_body(item):
+            return "Send a JSON object, with Content-Type: application/json."
         place = ".".join(str(part) for part in item["loc"] if part not in {"body", "query", "path"})
         problems.append(f"{place}: {item['msg']}" if place else str(item["msg"]))
     return "; ".join(dict.fromkeys(problems))[:1000]

@@ -264,7 +264,7 @@ def test_a_wrong_token_and_a_bad_source_are_refused(
         sending = ["upload", str(fight), "--to", origin]
         monkeypatch.setenv("SIGHTLINE_API_TOKEN", "wrong")
         assert command_line.main(sending) == 1
-        assert "wants another token" in capsys.readouterr().err
+        assert "wants a token, or another one" in capsys.readouterr().err
         assert command_line.main([*sending, "--token", "right", "--source-id", "a\nb"]) == 1
         assert "(400): source_id must be" in capsys.readouterr().err
         assert command_line.main([*sending, "--token", "right"]) == 0

@@ -15,7 +15,7 @@ from shared.adapters.embedded.blob_folder import BlobFolder
 from shared.adapters.embedded.blobs import FolderBlobs
 from shared.adapters.embedded.documents import SqliteDocuments
 from shared.domain.assets import Asset, direct_name_of, object_name_of
-from shared.domain.stages import AssetState, Stage, StageState, asset_state
+from shared.domain.stages import AssetState, Stage, StageRecord, StageState, asset_state
 from shared.errors import InProgress, Retryable
 from shared.handlers import direct, leftovers, maintain
 from shared.handlers.objects import dropped_asset_id
@@ -267,6 +267,17 @@ class TestWork:
         assert sweep(pipeline) == {"forgotten": 1, "message_lost": 1}
         play(pipeline, bus)
         assert asset_state(pipeline.asset(asset_id).stages) is AssetState.DONE
+
+    def test_whose_stage_ended_without_it_is_forgotten_and_nothing_begins_again(
+        self, pipeline: Pipeline, bus: ListBus, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asset_id, message = ingested(pipeline, bus)
+        dies(pipeline, message)
+        now = pipeline.clock.now()
+        ended = StageRecord(StageState.FAILED, 1, now, now, "upload_never_came", "No file came.")
+        pipeline.documents.commit([assets.stage_update(asset_id, Stage.DETECT, ended)])
+        assert sweep(pipeline)["forgotten"] == 1
+        assert ledger(pipeline.asset(asset_id), Stage.DETECT) == ended
 
     def test_of_an_asset_that_is_gone_is_forgotten(self, pipeline: Pipeline, bus: ListBus) -> None:
         asset_id, message = ingested(pipeline, bus)

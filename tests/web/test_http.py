@@ -423,3 +423,13 @@ class TestLimits:
 
 def _broken_query(*_: object, **__: object) -> None:
     raise RuntimeError("secret detail")
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type"),
+    [(b"", "application/json"), (b"not json", "application/json"), (b'{"stage": "detect"}', "text/plain")],
+)
+def test_what_is_no_json_object_is_called_that(content: bytes, content_type: str, client: TestClient) -> None:
+    reply = client.post("/feedback", content=content, headers={"Content-Type": content_type})
+    assert reply.status_code == 400
+    assert reply.json() == {"detail": "Send a JSON object, with Content-Type: application/json."}

@@ -128,7 +128,7 @@ def test_another_replay_waits_and_the_same_key_does_not(client: TestClient, asse
         ({"stage": 5}, "stage: "),
         ({"stage": None}, "stage: "),
         ({}, "stage: "),
-        ([], "Input should be"),
+        ([], "Send a JSON object"),
     ],
 )
 def test_a_stage_that_there_is_not_is_refused(client: TestClient, asset_id: str, body: Any, sentence: str) -> None:
