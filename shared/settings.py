@@ -182,6 +182,7 @@ class ContextSettings(MediaSettings, GeminiSettings):
     """The stage that lets Gemini describe an upload, in place. `location`: where the model runs."""
 
     location: str = variable("GEMINI_LOCATION", default="global")
+    gemini_timeout: float = variable("GEMINI_TIMEOUT_SECONDS", _seconds, default=240.0)
 
 
 @dataclass(frozen=True, kw_only=True)

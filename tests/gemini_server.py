@@ -12,7 +12,8 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -185,20 +186,32 @@ class GeminiServer:
         self.calls: list[str] = []
         self.closing = False
         self._failing: dict[str, tuple[str, int | None]] = {}
+        self._in_turn: dict[str, deque[str]] = {}
 
     def fail(self, kind: str, how: str, times: int | None = None) -> None:
         """Lets the next `times` calls of a kind fail (None: until told otherwise)."""
         assert how in FAILURES[kind]
         self._failing[kind] = (how, times)
 
+    def fail_in_turn(self, kind: str, hows: Iterable[str]) -> None:
+        """Lets the next calls of a kind fail, each in another way."""
+        self._in_turn[kind] = deque(hows)
+
+    def left_to_fail(self, kind: str) -> int:
+        """How many of the failures in turn have not happened yet."""
+        return len(self._in_turn.get(kind, ()))
+
     def behave(self) -> None:
         """No more failures, and nothing remembered; files stay."""
         self._failing.clear()
+        self._in_turn.clear()
         self.calls.clear()
         self.answer = ANSWER
 
     def failure(self, kind: str) -> str | None:
         """What this call shall do, if not its work."""
+        if self.left_to_fail(kind):
+            return self._in_turn[kind].popleft()
         how, times = self._failing.get(kind, (None, 0))
         if how is None or times == 0:
             return None

@@ -23,9 +23,9 @@ logs.configure(config.log_level, project=config.project)
 def composed() -> entry.EventFunction[MediaDetected, context.Deps]:
     """The stage on Google Cloud, made at the first event."""
     clock, store = SystemClock(), documents.connect(config.project, config.database)
-    place = (config.project, config.location, config.gemini_model, config.media_bucket)
     media, spending = blobs.connect(config.media_bucket), Spending(store, clock, "Gemini", config.gemini_budget)
-    asked = gemini.connect(*place, media, endpoint=config.gemini_endpoint) if config.asks_gemini else None
+    place = (config.project, config.location, config.gemini_model, config.media_bucket, media, config.gemini_timeout)
+    asked = gemini.connect(*place, endpoint=config.gemini_endpoint) if config.asks_gemini else None
     model = WatchedModel(asked, store, clock) if asked else None
     deps = context.Deps(store, media, model, TileSheets(), spending, context.NO_MODEL, config.reuse_analyses)
     runner = StageRunner(store, bus.connect(config.project), clock, config.lease(), config.machine())

@@ -30,7 +30,8 @@ from shared.ids import new_uuid
 from shared.repositories import assets, components, work
 from tests.conftest import require_emulators
 from tests.e2e import scenario
-from tests.gemini_server import MODEL, GeminiServer, running_gemini
+from tests.gemini_server import FATAL, MODEL, OUTCOMES, GeminiServer, running_gemini
+from tests.unit.detection import videos
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,6 +51,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, gemini: GeminiServer) -> I
     require_emulators()
     # One clip is sent again and again here, and each time every stage shall do its work.
     extra = {"GEMINI_ENDPOINT": gemini.url, "GEMINI_MODEL": MODEL, "REUSE_ANALYSES": "never"}
+    extra["GEMINI_TIMEOUT_SECONDS"] = "5"  # one of its ways to fail is to say nothing
     with stack.running_stack(tmp_path_factory.mktemp("stack"), free_port(), extra) as started:
         yield started
 
@@ -84,6 +86,30 @@ def test_gemini_answers_refuses_and_answers_later(
     assert good["overallRisk"] == later["overallRisk"] == blocked["overallRisk"] == "high"
     health = httpx.get(f"{running.base_url}/health").json()
     assert (health["ok"], health["components"]["gemini"]) == (True, "ok")  # it answered, if only to refuse
+
+
+def test_gemini_may_fail_in_every_way_once_and_every_analysis_completes(
+    client: SightlineClient, gemini: GeminiServer, tmp_path: Path
+) -> None:
+    clip = tmp_path / "short.mp4"
+    clip.write_bytes(videos.encode(seconds=1.0))
+    ways = [how for kind, how in FATAL if kind == "generate"]
+    gemini.behave()
+    gemini.fail_in_turn("generate", ways)
+    sent = [scenario.send(client, clip) for _ in ways]
+    for asset_id in sent:
+        client.wait_until_ended(asset_id, timeout=2 * scenario.TIMEOUT_SECONDS)
+    assert gemini.left_to_fail("generate") == 0
+    found = [client.analysis(asset_id) for asset_id in sent]
+    assert {(each["state"], each["complete"], each["overallRisk"]) for each in found} == {("done", True, "high")}
+    missing = [(part["stage"], part["code"]) for each in found for part in each["missing"]]
+    hopeless = [OUTCOMES[how][0] for how in ways if OUTCOMES[how][1] == 1]
+    assert {code for _, code in missing} >= set(hopeless)
+    assert {stage for stage, _ in missing} == {"context"}
+    # A second nonsense in a row may be given up, too; everything else was asked again.
+    assert len(hopeless) <= len(missing) < len(ways)
+    described = [each for each in found if not each["missing"]]
+    assert all(each["objects"] == ["bench", "bicycle"] for each in described)
 
 
 def _described(client: SightlineClient, clip: Path) -> dict[str, Any]:

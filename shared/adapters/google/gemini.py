@@ -64,9 +64,9 @@ def connect(
     model: str,
     bucket: str,
     media: Blobs,
+    timeout: float = TIMEOUT_SECONDS,
     *,
     endpoint: str | None = None,
-    timeout: float = TIMEOUT_SECONDS,
 ) -> CloudGemini:
     """Gemini with the function's own credentials. `endpoint`: another origin than Google's; `timeout` in seconds.
 
