@@ -109,7 +109,7 @@ def _prompt(request: ContextRequest, depth: Depth) -> str:
 def _draw_stills(asset: Asset, request: ContextRequest, deps: Deps) -> bytes:
     """The sheet that is shown instead of the video; without a stored timeline its pictures are spread evenly."""
     try:
-        stored = timelines.load(deps.media, asset.id)
+        stored = timelines.load(deps.media, asset.id, asset.detection.look if asset.detection else "")
         moments = spread_moments(request.duration, stored.probabilities, stored.segments)
     except NotFound:
         moments = spread_moments(request.duration)

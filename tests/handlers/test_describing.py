@@ -13,6 +13,7 @@ from shared.domain.context import STILLS_PROMPT
 from shared.domain.costs import OUTPUT_TOKENS, Machine, compute_cost
 from shared.domain.stages import Stage, StageRecord, StageState
 from shared.errors import AnalyserFailed, NotFound, Retryable
+from shared.handlers import replays
 from shared.ports import ContextAnswer, ContextRequest, Delivery, Depth, Filter, Query
 from shared.repositories import assets, spending, timelines, work
 from tests.fakes import NOON
@@ -241,6 +242,23 @@ def test_stills_are_spread_evenly_where_no_timeline_is_stored(
     stills = model.requests[0].stills
     assert stills is not None
     assert [round(float(each.rstrip(b":")), 2) for each in stills.split()[1:]] == [0.08, 0.75, 1.42, 1.92]
+
+
+def test_stills_follow_the_look_that_the_detection_is_of(
+    pipeline: Pipeline, bus: ListBus, uploaded: tuple[str, Delivery]
+) -> None:
+    asset_id, message = uploaded
+    pipeline.model = model = ScriptedModel([ANSWER], depths=(Depth.STILLS,))
+    replays.request(replays.Request(asset_id, "detect", "Ada"), pipeline.replay_deps())
+    pipeline.handlers()["detect"](delivery_of(bus.of_topic("media-uploaded")[-1]))
+    detection = pipeline.asset(asset_id).detection
+    assert detection is not None
+    assert detection.look
+    pipeline.media.delete(timelines.timeline_name(asset_id))
+    pipeline.handlers()["context"](message)
+    stills = model.requests[0].stills
+    assert stills is not None
+    assert [round(float(each.rstrip(b":")), 2) for each in stills.split()[1:]] != [0.08, 0.75, 1.42, 1.92]
 
 
 def test_nothing_is_reserved_for_stills_that_can_not_be_drawn(
