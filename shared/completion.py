@@ -18,7 +18,7 @@ from shared.domain.assets import Asset
 from shared.domain.stages import WorkRecord, WorkState, asset_state, is_complete, missing, whole_ledger
 from shared.errors import AlreadyExists
 from shared.messages import MediaAnalysed
-from shared.outbox import outbox_of, publish_outbox
+from shared.outbox import outbox_of, publish_outbox, publish_saved
 from shared.ports import Bus, Clock, Documents
 from shared.repositories import assets, work
 
@@ -38,17 +38,8 @@ def announce_if_complete(documents: Documents, bus: Bus, clock: Clock, asset_id:
     try:
         documents.commit([work.finished(key, record, outbox), assets.completion(asset.id)])
     except AlreadyExists:
-        return _finish_announcing(documents, bus, key)
+        return publish_saved(documents, bus, key)  # whoever was first may have died in between
     publish_outbox(documents, bus, key, outbox)
-    return True
-
-
-def _finish_announcing(documents: Documents, bus: Bus, key: str) -> bool:
-    """Publishes what somebody else saved and has not published: it may have died in between."""
-    found = work.load(documents, key)
-    if found is None or found[0].published:
-        return False
-    publish_outbox(documents, bus, key, work.outbox_of(found[1]))
     return True
 
 

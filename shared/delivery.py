@@ -112,19 +112,20 @@ def work_for(message: ObjectMessage, stage: Stage) -> Work | None:
     if name is None:
         return None
     key = ids.work_key(message.bucket, message.object_name, message.generation, name)
-    return Work(key, message.asset_id, stage, replay_id_of(message.replay), message.generation)
-
-
-def replay_id_of(replay: ReplayOrder | None) -> str | None:
-    """Which replay orders the work; None for a stage's first run."""
-    return None if replay is None else replay.id
+    replay_id = None if message.replay is None else message.replay.id
+    return Work(key, message.asset_id, stage, replay_id, message.generation)
 
 
 def stage_name(stage: Stage, replay: ReplayOrder | None) -> str | None:
     """What a stage is called in the key of its work: a replay is work of its own. None: this stage is not meant."""
     if replay is None:
         return stage.value
-    return f"{stage}/{replay.id}" if replay.stage == stage else None
+    return replay_name(stage, replay.id) if replay.stage == stage else None
+
+
+def replay_name(stage: Stage, replay_id: str) -> str:
+    """What a replay of a stage is called in the key of its work."""
+    return f"{stage}/{replay_id}"
 
 
 @dataclass(frozen=True)
@@ -273,7 +274,7 @@ class StageRunner:
             if decision is ClaimDecision.WAIT and held is not None:
                 left = (held.lease_until - self._clock.now()).total_seconds()
                 raise InProgress("another worker holds the lease", retry_after=left)
-            asset = None if held is not None and held.attempts else assets.find(self._documents, piece.asset_id)
+            asset = assets.find(self._documents, piece.asset_id)
             if asset is not None and _is_overwritten(asset, piece):
                 log.info("news of a generation that was overwritten since is acknowledged")
                 return None
@@ -283,19 +284,20 @@ class StageRunner:
         raise Retryable("the claim was contended")
 
     def _new_attempt(self, piece: Work, delivery: Delivery, held: WorkRecord | None, asset: Asset | None) -> _Claimed:
-        """`asset`: as it is before the first attempt, None before the others."""
         now = self._clock.now()
         count = 1 + (held.attempts if held else 0)
-        # A first attempt goes on from the ledger, because a replay's cost adds to what its stage has cost.
-        before = assets.stage_record(asset, piece.stage).cost_usd if asset else 0.0
-        if held is not None and held.attempts:
-            before = cost_of_earlier(held, self._machine)
-        meter = Meter(self._clock, self._machine, now, before)
+        meter = Meter(self._clock, self._machine, now, self._cost_before(piece, held, asset))
         record = WorkRecord(
             WorkState.RUNNING, ids.new_uuid(), count, now + self._lease, cost_usd=meter.charged(), began=now
         )
         shown = meter.bill(StageRecord(StageState.RUNNING, count, started=now))
         return _Claimed(piece, delivery, record, shown, meter)
+
+    def _cost_before(self, piece: Work, held: WorkRecord | None, asset: Asset | None) -> float:
+        """What the stage has cost so far. A first attempt goes on from the ledger: a replay's cost adds to it."""
+        if held is not None and held.attempts:
+            return cost_of_earlier(held, self._machine)
+        return assets.stage_record(asset, piece.stage).cost_usd if asset else 0.0
 
     def _try_claim(self, attempt: _Claimed, held: Document | None) -> bool:
         claim = work.claim(attempt.piece.key, attempt.record, held, attempt.request())

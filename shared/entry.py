@@ -14,6 +14,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from shared.delivery import Consumer, StageRunner, receive, receive_tick, record_rejection
@@ -43,14 +44,9 @@ class EventFunction(Generic[M, D]):
 
     def answer(self, headers: Mapping[str, str], body: bytes) -> tuple[str, int]:
         """Handles one push. The status acknowledges (204) or asks for redelivery (503, 500); the body says nothing."""
-        return _answer(lambda: self._receive(headers, body))
+        return _answer(headers, body, self._handle, partial(self.runner.reject, self.consumer.stage))
 
-    def _receive(self, headers: Mapping[str, str], body: bytes) -> None:
-        try:
-            delivery = decode_push(headers, body)
-        except Malformed as error:
-            self.runner.reject(self.consumer.stage, _unread(body), error)
-            return
+    def _handle(self, delivery: Delivery) -> None:
         receive(self.consumer, self.deps, self.runner, delivery)
 
 
@@ -65,20 +61,19 @@ class ScheduledFunction:
 
     def answer(self, headers: Mapping[str, str], body: bytes) -> tuple[str, int]:
         """Handles one push, and acknowledges it unless not even a broken envelope could be recorded."""
-        return _answer(lambda: self._receive(headers, body))
+        return _answer(headers, body, partial(receive_tick, self.name, self.perform), self._reject)
 
-    def _receive(self, headers: Mapping[str, str], body: bytes) -> None:
-        try:
-            delivery = decode_push(headers, body)
-        except Malformed as error:
-            record_rejection(self.name, _unread(body), error, self.documents, self.clock)
-            return
-        receive_tick(self.name, self.perform, delivery)
+    def _reject(self, delivery: Delivery, error: Malformed) -> None:
+        record_rejection(self.name, delivery, error, self.documents, self.clock)
 
 
-def _answer(handle: Callable[[], None]) -> tuple[str, int]:
+Handle = Callable[[Delivery], None]
+Reject = Callable[[Delivery, Malformed], None]
+
+
+def _answer(headers: Mapping[str, str], body: bytes, handle: Handle, reject: Reject) -> tuple[str, int]:
     try:
-        handle()
+        _deliver(headers, body, handle, reject)
     except Retryable as error:
         log.warning("the delivery will be repeated: %s", error)
         return "", TRY_AGAIN
@@ -86,6 +81,15 @@ def _answer(handle: Callable[[], None]) -> tuple[str, int]:
         log.exception("the delivery failed and will be repeated")
         return "", FAILED
     return "", ACKNOWLEDGED
+
+
+def _deliver(headers: Mapping[str, str], body: bytes, handle: Handle, reject: Reject) -> None:
+    try:
+        delivery = decode_push(headers, body)
+    except Malformed as error:
+        reject(_unread(body), error)
+        return
+    handle(delivery)
 
 
 def _unread(body: bytes) -> Delivery:

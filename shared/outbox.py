@@ -44,6 +44,15 @@ def outbox_of(key: str, messages: Sequence[Message], now: datetime) -> list[Outg
     ]
 
 
+def publish_saved(documents: Documents, bus: Bus, key: str) -> bool:
+    """Publishes what a piece of work saved and nobody has published yet; whether there was such a thing."""
+    found = work.load(documents, key)
+    if found is None or found[0].published:
+        return False
+    publish_outbox(documents, bus, key, work.outbox_of(found[1]))
+    return True
+
+
 def publish_outbox(documents: Documents, bus: Bus, key: str, outbox: Sequence[OutgoingMessage]) -> None:
     """Publishes what a saved result wants published, then marks it. Repeating it is harmless."""
     if not outbox:

@@ -16,6 +16,7 @@ from shared.domain.reuse import ReusePolicy
 from shared.domain.stages import Stage
 from shared.errors import AlreadyExists
 from shared.handlers import reuse
+from shared.handlers.objects import dropped_asset_id
 from shared.messages import MediaUploaded, ObjectFinalised, decode_finalised
 from shared.ports import Blobs, Clock, Documents, MediaProbe, Write
 from shared.repositories import assets
@@ -43,9 +44,8 @@ def prepare(message: ObjectFinalised, deps: Deps) -> Work | None:
     issued = issued_asset_id(message.name)
     asset = None if issued is None else assets.find(deps.documents, issued)
     if asset is not None:
-        overwritten = asset.generation is not None and message.generation < asset.generation
-        return None if overwritten else Work(key, asset.id, Stage.INGEST)
-    asset_id = ids.derived_uuid(message.bucket, message.name, str(message.generation))
+        return Work(key, asset.id, Stage.INGEST, generation=message.generation)
+    asset_id = dropped_asset_id(message.bucket, message.name, message.generation)
     dropped = Asset(asset_id, message.name, deps.clock.now(), source_id=message.source_id)
     with suppress(AlreadyExists):  # an earlier delivery of the same notification made it
         deps.documents.commit([assets.creation(dropped)])

@@ -133,7 +133,7 @@ def _gave_up_waiting(owner: Document) -> bool:
 
 def _possible_owners(bucket: str, info: BlobInfo) -> set[str]:
     issued = issued_asset_id(info.name)
-    return {dropped_asset_id(bucket, info)} | ({issued} if issued else set())
+    return {dropped_asset_id(bucket, info.name, info.generation)} | ({issued} if issued else set())
 
 
 def _notification(bucket: str, info: BlobInfo) -> ObjectFinalised:

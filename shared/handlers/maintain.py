@@ -33,7 +33,6 @@ from shared.domain.sweeping import (
     UPLOAD_SENTENCES,
     AssetReason,
     UploadReason,
-    WorkReason,
     decide_asset,
     decide_upload,
     decide_work,
@@ -194,20 +193,19 @@ def _sweep_work(run: _Run, document: Document) -> str | None:
         return None
     request = work.request_of(document)
     asset = None if request is None else assets.find(run.deps.documents, request.asset_id)
-    if request is None or asset is None:
+    shown = None if request is None or asset is None else _shown(run, asset, request)
+    if request is None or asset is None or shown is None or shown.state in ENDED:
         # Of a deleted asset, or from before requests were kept: an asset that still waits is asked for by itself.
+        # Or the stage ended without this work (`upload_never_came`): what ended must not begin again.
         run.deps.documents.commit([work.forgetting(document)])
         return "forgotten"
-    if _shown(run, asset, request).state in ENDED:
-        # It ended without this work (`upload_never_came`): nothing waits for it, and what ended must not begin again.
-        run.deps.documents.commit([work.forgetting(document)])
-        return "forgotten"
+    shown = replace(shown, cost_usd=max(shown.cost_usd, record.cost_usd))
     message = _message_of(request, asset, run)
     if reason.asks_again and message is not None:
-        _requeue(run, document, record, asset, request)
+        _requeue(run, document, record, request, shown)
         run.deps.bus.publish(message)
         return reason
-    _give_up(run, document, record, asset, request, reason)
+    _give_up(run, document, record, request, _failed(shown, run.now, reason, why_given_up(reason, record)))
     return reason
 
 
@@ -231,28 +229,19 @@ def _showing(request: work.Request, record: StageRecord) -> Write:
     return replays.record_update(request.replay_id, record)
 
 
-def _requeue(run: _Run, document: Document, record: WorkRecord, asset: Asset, request: work.Request) -> None:
+def _requeue(run: _Run, document: Document, record: WorkRecord, request: work.Request, shown: StageRecord) -> None:
     released = replace(
         record, state=WorkState.RELEASED, owner=ids.new_uuid(), lease_until=run.now, requeued=record.requeued + 1
     )
-    shown = _shown(run, asset, request)
     sentence = "Its worker fell silent, or its message was lost; it was sent again."
-    cost = max(shown.cost_usd, record.cost_usd)
-    waiting = replace(
-        shown, state=StageState.PENDING, progress=0.0, error_code=RETRYING, error_message=sentence, cost_usd=cost
-    )
+    waiting = replace(shown, state=StageState.PENDING, progress=0.0, error_code=RETRYING, error_message=sentence)
     run.deps.documents.commit([work.update(document.id, released, document.version), _showing(request, waiting)])
 
 
-def _give_up(
-    run: _Run, document: Document, record: WorkRecord, asset: Asset, request: work.Request, reason: WorkReason
-) -> None:
+def _give_up(run: _Run, document: Document, record: WorkRecord, request: work.Request, failed: StageRecord) -> None:
     given_up = replace(record, state=WorkState.GIVEN_UP, owner=ids.new_uuid(), lease_until=run.now)
-    shown = _shown(run, asset, request)
-    shown = replace(shown, cost_usd=max(shown.cost_usd, record.cost_usd))
-    failed = _failed(shown, run.now, reason, why_given_up(reason, record))
     run.deps.documents.commit([work.update(document.id, given_up, document.version), _showing(request, failed)])
-    _announce(run, asset.id)
+    _announce(run, request.asset_id)
 
 
 def _failed(record: StageRecord, now: datetime, code: str, sentence: str) -> StageRecord:

@@ -7,9 +7,9 @@ from shared.domain.assets import Asset, issued_asset_id
 from shared.ports import BlobInfo, Blobs
 
 
-def dropped_asset_id(bucket: str, found: BlobInfo) -> str:
+def dropped_asset_id(bucket: str, name: str, generation: int) -> str:
     """The asset of a file that was dropped into the bucket, one a generation."""
-    return ids.derived_uuid(bucket, found.name, str(found.generation))
+    return ids.derived_uuid(bucket, name, str(generation))
 
 
 def object_of(asset: Asset, media: Blobs, bucket: str) -> BlobInfo | None:
@@ -17,4 +17,4 @@ def object_of(asset: Asset, media: Blobs, bucket: str) -> BlobInfo | None:
     found = media.stat(asset.object_name)
     if found is None or issued_asset_id(asset.object_name) == asset.id:
         return found
-    return found if dropped_asset_id(bucket, found) == asset.id else None
+    return found if dropped_asset_id(bucket, found.name, found.generation) == asset.id else None

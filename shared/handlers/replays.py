@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from shared import ids
-from shared.delivery import MAX_CONFLICTS, stage_name
+from shared.delivery import MAX_CONFLICTS, replay_name
 from shared.domain.assets import Asset
 from shared.domain.replays import SENTENCES, Refusal, Replay, is_under_way, refusal, verdict_of
 from shared.domain.stages import Stage, WorkRecord, WorkState
 from shared.errors import AlreadyExists, Malformed, NotReady, Retryable, VersionConflict
 from shared.handlers.triggers import trigger_of
 from shared.messages import Message, ReplayOrder
-from shared.outbox import outbox_of, publish_outbox
+from shared.outbox import outbox_of, publish_saved
 from shared.ports import Blobs, Bus, Clock, Documents, OutgoingMessage, Write
 from shared.repositories import assets, replays, work
 
@@ -99,6 +99,8 @@ def _accept(replay: Replay, asset: Asset, deps: Deps) -> None:
     """Stores the order with its message. Raises `AlreadyExists` or `VersionConflict` if another came first."""
     latest, slot = replays.latest_of(deps.documents, asset.id)
     _check(replay, asset, latest)
+    if replay.stage is Stage.INGEST:
+        asset = replace(asset, generation=_generation(asset, deps))
     key = _outbox_key(replay.id)
     outbox = outbox_of(key, [_message(replay, asset, deps)], replay.requested_at)
     record = WorkRecord(WorkState.DONE, ids.new_uuid(), 1, replay.requested_at + PATIENCE, published=False)
@@ -107,15 +109,19 @@ def _accept(replay: Replay, asset: Asset, deps: Deps) -> None:
             replays.creation(replay),
             replays.slot_write(replay, slot),
             work.finished(key, record, outbox),
-            _run(replay, asset, outbox[0], deps),
-            *_close_first_run(replay, asset, deps),
+            _run(replay, _work_key(asset, replay_name(replay.stage, replay.id), deps), outbox[0]),
+            *_close_first_run(replay, _work_key(asset, replay.stage, deps), deps),
         ]
     )
 
 
-def _close_first_run(replay: Replay, asset: Asset, deps: Deps) -> tuple[Write, ...]:
+def _work_key(asset: Asset, name: str, deps: Deps) -> str:
+    assert asset.generation is not None  # noqa: S101 - its message could be made
+    return ids.work_key(deps.bucket, asset.object_name, asset.generation, name)
+
+
+def _close_first_run(replay: Replay, key: str, deps: Deps) -> tuple[Write, ...]:
     """From now on the replay is the stage's business: what the first run's late messages would do, it does."""
-    key = ids.work_key(deps.bucket, asset.object_name, _generation(asset, deps), replay.stage)
     found = work.load(deps.documents, key)
     superseded = WorkRecord(WorkState.SUPERSEDED, ids.new_uuid(), 0, replay.requested_at)
     if found is None:
@@ -126,12 +132,10 @@ def _close_first_run(replay: Replay, asset: Asset, deps: Deps) -> tuple[Write, .
     return (work.update(key, replace(held, state=WorkState.SUPERSEDED), document.version),)
 
 
-def _run(replay: Replay, asset: Asset, message: OutgoingMessage, deps: Deps) -> Write:
+def _run(replay: Replay, key: str, message: OutgoingMessage) -> Write:
     """The piece of work as if it had been claimed and let go: the sweeper asks again if the message is lost."""
-    name = stage_name(replay.stage, ReplayOrder(id=replay.id, asset_id=asset.id, stage=replay.stage))
-    key = ids.work_key(deps.bucket, asset.object_name, _generation(asset, deps), str(name))
     waiting = WorkRecord(WorkState.RELEASED, ids.new_uuid(), 0, replay.requested_at)
-    asked = work.Request(asset.id, replay.stage, replay.id).with_message(message.data, message.attributes)
+    asked = work.Request(replay.asset_id, replay.stage, replay.id).with_message(message.data, message.attributes)
     return work.claim(key, waiting, None, asked)
 
 
@@ -152,8 +156,6 @@ def _message(replay: Replay, asset: Asset, deps: Deps) -> Message:
     order = ReplayOrder(id=replay.id, asset_id=asset.id, stage=replay.stage)
     if replay.stage is Stage.DETECT and asset.detection is not None:
         order = replace(order, sensitivity=asset.detection.sensitivity, step=asset.detection.step)
-    if replay.stage is Stage.INGEST:
-        asset = replace(asset, generation=_generation(asset, deps))
     message = trigger_of(replay.stage, asset, deps.bucket, order)
     if message is None:
         raise _refused(Refusal.NO_INPUT)
@@ -176,11 +178,8 @@ def _outbox_key(replay_id: str) -> str:
 
 def _publish(replay_id: str, deps: Deps) -> None:
     """Publishes the order's message unless that was done. What can't be published now waits in its outbox."""
-    key = _outbox_key(replay_id)
     try:
-        found = work.load(deps.documents, key)
-        if found is not None and not found[0].published:
-            publish_outbox(deps.documents, deps.bus, key, work.outbox_of(found[1]))
+        publish_saved(deps.documents, deps.bus, _outbox_key(replay_id))
     except Exception:
         # The order is stored and will be carried out, so the client must be told so.
         log.exception("the replay's message waits in the outbox")

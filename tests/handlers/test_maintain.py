@@ -696,7 +696,7 @@ def _drop_poison(pipeline: Pipeline) -> str:
     pipeline.drop("media/cam/poison.mp4", "calm")
     found = pipeline.media.stat("media/cam/poison.mp4")
     assert found is not None
-    return dropped_asset_id(BUCKET, found)
+    return dropped_asset_id(BUCKET, found.name, found.generation)
 
 
 def _no_disk(*_: Any, **__: Any) -> Any:
