@@ -16,11 +16,14 @@ from shared import ids
 from shared.domain.analysis import analysis_of, attention_of, cost_of
 from shared.domain.assets import Asset
 from shared.domain.stages import WorkRecord, WorkState, asset_state, is_complete, missing, whole_ledger
-from shared.errors import AlreadyExists
+from shared.errors import AlreadyExists, Retryable, VersionConflict
 from shared.messages import MediaAnalysed
 from shared.outbox import outbox_of, publish_outbox, publish_saved
 from shared.ports import Bus, Clock, Documents
 from shared.repositories import assets, work
+
+MAX_CONFLICTS = 50
+"""Changes of an asset while its end is announced, before that gives way to a redelivery."""
 
 
 def announce_if_complete(documents: Documents, bus: Bus, clock: Clock, asset_id: str) -> bool:
@@ -28,19 +31,23 @@ def announce_if_complete(documents: Documents, bus: Bus, clock: Clock, asset_id:
 
     Raises `Retryable`; repeating it is harmless.
     """
-    asset = assets.find(documents, asset_id)
-    if asset is None or not is_complete(asset.stages):
-        return False
-    key = completion_key(asset)
-    now = clock.now()
-    outbox = outbox_of(key, [_announcement(asset)], now)
-    record = WorkRecord(WorkState.DONE, ids.new_uuid(), 1, now, published=False)
-    try:
-        documents.commit([work.finished(key, record, outbox), assets.completion(asset.id)])
-    except AlreadyExists:
-        return publish_saved(documents, bus, key)  # whoever was first may have died in between
-    publish_outbox(documents, bus, key, outbox)
-    return True
+    for _ in range(MAX_CONFLICTS):
+        asset, version = assets.find_with_version(documents, asset_id)
+        if asset is None or not is_complete(asset.stages):
+            return False
+        key = completion_key(asset)
+        now = clock.now()
+        outbox = outbox_of(key, [_announcement(asset)], now)
+        record = WorkRecord(WorkState.DONE, ids.new_uuid(), 1, now, published=False)
+        try:
+            documents.commit([work.finished(key, record, outbox), assets.completion(asset.id, version)])
+        except AlreadyExists:
+            return publish_saved(documents, bus, key)  # whoever was first may have died in between
+        except VersionConflict:
+            continue  # a stage was claimed again meanwhile: to call that complete would hide it from the sweeper
+        publish_outbox(documents, bus, key, outbox)
+        return True
+    raise Retryable("the asset changed each time its end was to be announced")
 
 
 def completion_key(asset: Asset) -> str:

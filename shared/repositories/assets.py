@@ -71,9 +71,9 @@ def reopening(asset_id: str) -> Update:
     return Update(COLLECTION, asset_id, {"complete": False})
 
 
-def completion(asset_id: str) -> Update:
-    """The write that says that every stage has ended."""
-    return Update(COLLECTION, asset_id, {"complete": True})
+def completion(asset_id: str, version: str | None) -> Update:
+    """The write that says that every stage has ended, if the asset is still as it was read."""
+    return Update(COLLECTION, asset_id, {"complete": True}, version=version)
 
 
 def incidents_update(asset_id: str, incident_ids: Iterable[str], version: str | None = None) -> Update:
@@ -83,8 +83,13 @@ def incidents_update(asset_id: str, incident_ids: Iterable[str], version: str | 
 
 def find(documents: Documents, asset_id: str) -> Asset | None:
     """The asset, or None."""
+    return find_with_version(documents, asset_id)[0]
+
+
+def find_with_version(documents: Documents, asset_id: str) -> tuple[Asset | None, str | None]:
+    """The asset, and the version of its document; None where there is none."""
     document = documents.get(COLLECTION, asset_id)
-    return None if document is None else asset_of(document)
+    return (None, None) if document is None else (asset_of(document), document.version)
 
 
 def asset_of(document: Document) -> Asset:

@@ -125,7 +125,7 @@ def patched_commit(pipeline: Pipeline, matches: Callable[[Sequence[Write]], bool
     commit, failed = pipeline.documents.commit, []
 
     def failing(writes: Sequence[Write]) -> None:
-        if matches(writes) and assets.completion(writes[-1].id) == writes[-1]:
+        if matches(writes) and getattr(writes[-1], "data", None) == {"complete": True}:
             failed.append(True)
             raise Retryable("the store is away")
         commit(writes)
@@ -178,3 +178,24 @@ def test_each_end_of_a_ledger_has_one_key() -> None:
 def test_an_unknown_asset_completes_nothing(documents: SqliteDocuments, bus: ListBus) -> None:
     assert announce_if_complete(documents, bus, ManualClock(), "nobody") is False
     assert bus.messages == []
+
+
+def test_a_stage_that_is_claimed_again_meanwhile_is_not_called_complete(
+    documents: SqliteDocuments, bus: ListBus
+) -> None:
+    asset_id = ended_but(documents)
+    commit = documents.commit
+    raced: list[bool] = []
+
+    def claimed_before(writes: Sequence[Write]) -> None:
+        if not raced and writes[-1].id == asset_id:
+            raced.append(True)
+            running = assets.stage_update(asset_id, Stage.DETECT, StageRecord(StageState.RUNNING, 2, NOON))
+            commit([running, assets.reopening(asset_id)])
+        commit(writes)
+
+    documents.commit = claimed_before  # type: ignore[method-assign]
+    assert announce_if_complete(documents, bus, ManualClock(), asset_id) is False
+    assert raced
+    assert bus.messages == []
+    assert not assets.get(documents, asset_id).complete
