@@ -7,6 +7,7 @@ constrained by the lock, so that no two functions ever run different versions of
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -27,6 +28,9 @@ OPTIONS = [
 ]
 
 
+EXTRAS = re.compile(r"^(?P<name>[a-z0-9.-]+)\[[a-z0-9,-]+\](?P<pin>==.*(?:\n    .*)*)$", re.MULTILINE)
+
+
 def targets() -> dict[str, str]:
     """Each file to compile and the dependency group it comes from; the lock first, as the others depend on it."""
     functions = {f"functions/{name}/requirements.txt": name for name in sorted(topology.load().functions)}
@@ -42,6 +46,17 @@ def compile_group(name: str, group: str, *, upgrade: bool) -> None:
     if upgrade:
         command += ["--upgrade"]
     subprocess.run(command, cwd=topology.ROOT, check=True)  # noqa: S603 - arguments are constants of this module
+    compiled = topology.ROOT / name
+    compiled.write_text(pin_bases(compiled.read_text()))
+
+
+def pin_bases(requirements: str) -> str:
+    """The same requirements, with each `name[extra]==1 --hash…` preceded by `name==1 --hash…`.
+
+    To pip (23.2 to 25) a name with an extra and the bare name are two packages. Where one distribution asks for the bare
+    one, it would look for the newest version, which the lock has no hash for, and refuse the file as soon as there is one.
+    """
+    return EXTRAS.sub(r"\g<name>\g<pin>\n\g<0>", requirements)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
