@@ -53,8 +53,8 @@ def compile_group(name: str, group: str, *, upgrade: bool) -> None:
 def pin_bases(requirements: str) -> str:
     """The same requirements, with each `name[extra]==1 --hash…` preceded by `name==1 --hash…`.
 
-    To pip (23.2 to 25) a name with an extra and the bare name are two packages. Where one distribution asks for the bare
-    one, it would look for the newest version, which the lock has no hash for, and refuse the file as soon as there is one.
+    To pip a name with an extra and the bare name are two packages. Where a distribution asks for the bare one, pip
+    (23.2 does) looks for its newest version, for which the lock has no hash, and refuses the file.
     """
     return EXTRAS.sub(r"\g<name>\g<pin>\n\g<0>", requirements)
 

@@ -12,7 +12,11 @@ PINNED = re.compile(r"^([a-z0-9.-]+)(\[[a-z0-9,-]+\])?==(\S+)", re.MULTILINE)
 
 
 def test_a_name_with_an_extra_is_pinned_without_it_too() -> None:
-    compiled = "anyio==4.1 \\\n    --hash=sha256:aa\ngoogle-auth[requests]==2.6 \\\n    --hash=sha256:bb \\\n    --hash=sha256:cc\nzipp==1\n"
+    compiled = (
+        "anyio==4.1 \\\n    --hash=sha256:aa\n"
+        "google-auth[requests]==2.6 \\\n    --hash=sha256:bb \\\n    --hash=sha256:cc\n"
+        "zipp==1\n"
+    )
 
     pinned = lock.pin_bases(compiled)
 
