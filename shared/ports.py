@@ -14,6 +14,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, BinaryIO, Literal, Protocol
 
+from shared.errors import AnalyserFailed
+
 # --------------------------------------------------------------------------- documents
 
 MAX_DOCUMENT_BYTES = 1 << 20
@@ -499,4 +501,186 @@ class ContactSheets(Protocol):
         A moment whose picture can't be decoded gets a tile that says so. Memory does not grow with the video. Raises
         `MediaUnusable` when the file can't even be opened, and what the stream raises.
         """
+        ...
+
+
+# --------------------------------------------------------------------------- moderation
+
+
+class Feature(StrEnum):
+    """What an image annotator can be asked for."""
+
+    SAFE_SEARCH = "safe_search"
+    OBJECTS = "objects"
+    LABELS = "labels"
+    FACES = "faces"
+    LOGOS = "logos"
+    TEXT = "text"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A picture to look at, as a JPEG; `seconds` from the beginning of its video or animation, None in a still."""
+
+    jpeg: bytes
+    width: int
+    height: int
+    seconds: float | None = None
+
+
+class FrameSampler(Protocol):
+    """Takes pictures out of a video."""
+
+    def sample(self, stream: BinaryIO, seconds: Sequence[float]) -> list[Frame]:
+        """The picture at each of `seconds` (in order of time) of a seekable video; those that can be decoded.
+
+        Memory does not grow with the video. Raises `MediaUnusable` when no picture at all can be decoded.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Something in a picture, in the annotator's word, `confidence` 0-1; `box`: left, top, width, height as 0-1."""
+
+    name: str
+    confidence: float
+    box: tuple[float, float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class ImageAnnotation:
+    """What was seen in one picture. None: that feature was not asked for, or can't be (see `unable`).
+
+    `safe_search` gives each of adult, violence, racy, spoof, medical one of the likelihoods' names (UNKNOWN, …,
+    VERY_LIKELY). `text` is all that was read, empty where there is none. `error`: why this picture was not looked at.
+    """
+
+    safe_search: Mapping[str, str] | None = None
+    objects: tuple[Seen, ...] | None = None
+    labels: tuple[Seen, ...] | None = None
+    faces: tuple[Seen, ...] | None = None
+    logos: tuple[Seen, ...] | None = None
+    text: str | None = None
+    error: AnalyserFailed | None = None
+
+
+class ImageAnnotator(Protocol):
+    """Looks at pictures."""
+
+    @property
+    def name(self) -> str:
+        """Name and version, for the receipt (`vision-v1`, …)."""
+        ...
+
+    @property
+    def unable(self) -> Mapping[Feature, str]:
+        """The features that it can never give, each with the reason in a sentence: not evaluated, and never clean."""
+        ...
+
+    def annotate(self, frames: Sequence[Frame], features: Sequence[Feature]) -> list[ImageAnnotation]:
+        """One annotation a frame, in order; 1 to 10 frames in one request. What can't be done stays None.
+
+        A picture that could not be looked at has an `error`. Raises `AnalyserFailed` when the whole request failed.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class TextAnnotation:
+    """What a text is about. `categories` None, `sentiment` None: not evaluated, `problems` says why.
+
+    `sentiment` is -1 to 1, `language` an ISO 639-1 code as far as it was recognised. `problems`: by "categories" and
+    "sentiment", the failure.
+    """
+
+    categories: tuple[Seen, ...] | None = None
+    sentiment: float | None = None
+    language: str | None = None
+    problems: Mapping[str, AnalyserFailed] = field(default_factory=dict)
+
+
+class TextAnalyzer(Protocol):
+    """Judges a text by more than patterns."""
+
+    @property
+    def name(self) -> str:
+        """Name and version, for the receipt."""
+        ...
+
+    def analyze(self, text: str) -> TextAnnotation:
+        """Never raises for a service that fails: what it could not say is in `problems`."""
+        ...
+
+
+class OperationState(StrEnum):
+    """How a long-running operation stands. `LOST`: the service knows nothing of it."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    LOST = "lost"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A long-running operation as the service tells it; `progress` 0-1, `sentence` why it failed (fit for a client)."""
+
+    name: str
+    state: OperationState
+    progress: float = 0.0
+    code: str | None = None
+    sentence: str | None = None
+
+
+@dataclass(frozen=True)
+class Spotted:
+    """Something in a video: `confidence` 0-1, at `start` to `end` seconds; `likelihood` where the service says one."""
+
+    name: str
+    confidence: float
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class VideoAnnotation:
+    """What was seen in a whole video; None: not evaluated.
+
+    `explicit`: the pictures that are at least UNLIKELY, the likelihood's name as `name`. `shots`: how many. `problems`:
+    the features that failed, with the reason.
+    """
+
+    explicit: tuple[Spotted, ...] | None = None
+    labels: tuple[Spotted, ...] | None = None
+    shots: int | None = None
+    texts: tuple[Spotted, ...] | None = None
+    problems: Mapping[str, str] = field(default_factory=dict)
+
+
+class VideoAnnotator(Protocol):
+    """Looks at every picture of a stored video, in an operation that takes minutes to hours."""
+
+    @property
+    def name(self) -> str:
+        """Name and version, for the receipt."""
+        ...
+
+    def start(self, object_name: str, output_name: str) -> str:
+        """Starts the operation, whose result will be written as the object `output_name`; returns its name.
+
+        Raises `AnalyserFailed`. Starting the same twice gives two operations that write the same result.
+        """
+        ...
+
+    def look_up(self, operation: str) -> Operation:
+        """How the operation stands. Raises `AnalyserFailed` when the service does not answer."""
+        ...
+
+    def cancel(self, operation: str) -> None:
+        """Gives the operation up; nothing happens when it has ended."""
+        ...
+
+    def read(self, stream: BinaryIO) -> VideoAnnotation:
+        """The result object, parsed as it arrives and never loaded whole. Raises `Malformed` for what is no result."""
         ...
