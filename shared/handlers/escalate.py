@@ -18,7 +18,7 @@ from shared.domain.moderation.profiles import IncidentRule
 from shared.domain.moderation.verdicts import Status, Verdict
 from shared.domain.replays import SENTENCES, Refusal
 from shared.domain.stages import Stage, StageState
-from shared.errors import NotReady
+from shared.errors import Retryable
 from shared.handlers import observe
 from shared.handlers.correlate import location_of, place_of
 from shared.messages import MediaModerated, decode
@@ -41,11 +41,11 @@ def prepare(message: MediaModerated, _: Deps) -> Work | None:
 def handle(message: MediaModerated, deps: Deps, attempt: Attempt) -> Outcome:
     """Plans the observation of a verdict that its profile wants an incident for; nothing to do for the others.
 
-    Raises `NotReady` for an asset without a final verdict.
+    Raises `Retryable` while a replay has made the verdict provisional again.
     """
     asset, version = assets.get_with_version(deps.observe.documents, attempt.asset_id)
     if asset.moderation is None or not asset.moderation.final:
-        raise NotReady("no_verdict", "The upload has no final verdict.")
+        raise Retryable("the verdict is not final")
     if asset.object_name == direct_name_of(asset.id):
         reason = Refusal.NO_PLACE
         return Outcome(state=StageState.SKIPPED, error_code=reason, error_message=SENTENCES[reason])
