@@ -6,16 +6,13 @@ PASS never. A file that names no place (a direct analysis) opens no incident.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from shared.delivery import Attempt, Consumer, Outcome, Work, work_for
 from shared.domain.assets import Asset, direct_name_of
 from shared.domain.incidents import Observation, SignalKind
-from shared.domain.moderation.moderated import categories_of
-from shared.domain.moderation.profiles import IncidentRule
-from shared.domain.moderation.verdicts import Status, Verdict
+from shared.domain.moderation.moderated import Moderation, categories_of
 from shared.domain.replays import SENTENCES, Refusal
 from shared.domain.stages import Stage, StageState
 from shared.errors import Retryable
@@ -27,10 +24,9 @@ from shared.repositories import assets
 
 @dataclass(frozen=True)
 class Deps:
-    """What escalate needs of the world. `rules`: by the name of each profile in force."""
+    """What escalate needs of the world."""
 
     observe: observe.Deps
-    rules: Mapping[str, IncidentRule]
 
 
 def prepare(message: MediaModerated, _: Deps) -> Work | None:
@@ -38,46 +34,36 @@ def prepare(message: MediaModerated, _: Deps) -> Work | None:
     return work_for(message, Stage.ESCALATE)
 
 
-def handle(message: MediaModerated, deps: Deps, attempt: Attempt) -> Outcome:
+def handle(message: MediaModerated, deps: Deps, attempt: Attempt) -> Outcome:  # noqa: ARG001 - the asset knows best
     """Plans the observation of a verdict that its profile wants an incident for; nothing to do for the others.
 
     Raises `Retryable` while a replay has made the verdict provisional again.
     """
     asset, version = assets.get_with_version(deps.observe.documents, attempt.asset_id)
-    if asset.moderation is None or not asset.moderation.final:
+    moderation = asset.moderation
+    if moderation is None or not moderation.final:
         raise Retryable("the verdict is not final")
     if asset.object_name == direct_name_of(asset.id):
         reason = Refusal.NO_PLACE
         return Outcome(state=StageState.SKIPPED, error_code=reason, error_message=SENTENCES[reason])
-    rule = deps.rules.get(asset.moderation.verdict.profile)
-    verdict = asset.moderation.verdict
-    if rule is None or not wants_incident(verdict, rule) or Stage.ESCALATE in asset.observed_by:
-        return Outcome(version=f"{verdict.profile} {verdict.profile_version}")
-    observation = _observation(asset, verdict, rule)
+    if moderation.incident is None or Stage.ESCALATE in asset.observed_by:
+        return Outcome()
+    observation = _observation(asset, moderation)
     plan = observe.plan(observation, location_of(asset, deps.observe.documents), deps.observe)
     joined = () if plan.incident is None else (assets.joining(asset, plan.incident.id, Stage.ESCALATE, version),)
-    return Outcome(
-        writes=(*plan.writes, *joined),
-        messages=plan.messages,
-        version=f"{verdict.profile} {verdict.profile_version}",
-    )
+    return Outcome(writes=(*plan.writes, *joined), messages=plan.messages)
 
 
-def wants_incident(verdict: Verdict, rule: IncidentRule) -> bool:
-    """Whether a verdict is a FAIL that rests on a finding of one of the rule's categories."""
-    return rule.open and verdict.status is Status.FAIL and not rule.categories.isdisjoint(categories_of(verdict))
-
-
-def _observation(asset: Asset, verdict: Verdict, rule: IncidentRule) -> Observation:
-    named = ", ".join(sorted(rule.categories.intersection(categories_of(verdict))))
+def _observation(asset: Asset, moderation: Moderation) -> Observation:
+    verdict = moderation.verdict
     return Observation(
         kind=SignalKind.MODERATION,
         beacon_id=place_of(asset),
         confidence=verdict.confidence,
-        description=f"Moderation flagged an upload: {named}",
+        description=f"Moderation flagged an upload: {', '.join(categories_of(verdict))}",
         device_id=f"{verdict.profile} {verdict.profile_version}",
         asset_id=asset.id,
-        own_priority=rule.priority,
+        own_priority=moderation.incident,
     )
 
 

@@ -19,6 +19,8 @@ from shared.messages import (
     ReplayOrder,
 )
 
+ANY_GENERATION = 0
+
 
 def trigger_of(stage: Stage, asset: Asset, bucket: str, replay: ReplayOrder | None = None) -> Message | None:
     """The message; None when the stage before left no result, or the object's generation is not known."""
@@ -106,6 +108,17 @@ def _moderated(asset: Asset, generation: int, bucket: str, replay: ReplayOrder |
         profile_version=verdict.profile_version,
         replay=replay,
     )
+
+
+def work_object(stage: Stage, asset: Asset) -> tuple[str, int | None]:
+    """The object and generation that a stage's work is about.
+
+    ANNOTATE's is the result of the operation, whichever of its generations: who starts an operation twice gets it twice.
+    """
+    moderation = asset.moderation
+    if stage is Stage.ANNOTATE and moderation is not None and moderation.operation is not None:
+        return moderation.operation.output_name, ANY_GENERATION
+    return asset.object_name, asset.generation
 
 
 _BUILDERS: Mapping[Stage, Callable[[Asset, int, str, ReplayOrder | None], Message | None]] = {

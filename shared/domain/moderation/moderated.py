@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from shared.domain.incidents import Priority
 from shared.domain.moderation.findings import Evidence
 from shared.domain.moderation.profiles import Profile
-from shared.domain.moderation.verdicts import Status, Verdict
+from shared.domain.moderation.receipts import Status, Verdict
 
 ANNOTATIONS_PREFIX = "annotations/"
 QUARANTINE_PREFIX = "quarantine/"
@@ -44,7 +45,8 @@ class Operation:
 class Look:
     """What the witnesses saw of one upload for one profile, kept until the verdict is final and for replays.
 
-    `generation` is the object's. `operation`: what was started after it, so that nobody starts it twice.
+    `generation` is the object's, `attempts` how often the witnesses were asked. `operation`: what was started after
+    it, so that nobody starts it twice.
     """
 
     asset_id: str
@@ -52,6 +54,7 @@ class Look:
     generation: int
     profile_version: str
     evidence: Evidence
+    attempts: int = 1
     operation: Operation | None = None
 
 
@@ -59,7 +62,8 @@ class Look:
 class Moderation:
     """The verdict on an upload. `look` names the look it rests on; `reused_from` the asset whose verdict it is.
 
-    Not `final` while `operation` runs. `strict`: it was asked for in strict mode.
+    Not `final` while `operation` runs. `strict`: it was asked for in strict mode. What its profile wants: `quarantine`
+    of the file, and an incident of the priority `incident`.
     """
 
     verdict: Verdict
@@ -69,6 +73,20 @@ class Moderation:
     strict: bool = False
     operation: Operation | None = None
     reused_from: str | None = None
+    quarantine: bool = False
+    incident: Priority | None = None
+
+
+def moderation_of(verdict: Verdict, profile: Profile, decided_at: datetime) -> Moderation:
+    """The moderation, with what the profile wants of such a verdict."""
+    failed, rule = verdict.status is Status.FAIL, profile.incident
+    opens = failed and rule.open and not rule.categories.isdisjoint(categories_of(verdict))
+    return Moderation(
+        verdict,
+        decided_at,
+        quarantine=failed and profile.quarantine,
+        incident=rule.priority if opens else None,
+    )
 
 
 def categories_of(verdict: Verdict) -> tuple[str, ...]:
@@ -99,18 +117,18 @@ class LeftBehind:
 
 
 def quarantine_after(
-    verdict: Verdict, profile: Profile, present: QuarantineState | None, object_name: str
+    moderation: Moderation, present: QuarantineState | None, object_name: str
 ) -> QuarantineState | None:
-    """What a final verdict makes of the quarantine, of a file that is `object_name` now.
+    """What a final verdict makes of the quarantine of a file that is `object_name` now.
 
     An `ERROR` says nothing, so it changes nothing; nor is a file released because another profile does without.
     """
     inside = object_name.startswith(QUARANTINE_PREFIX)
-    if verdict.status is Status.ERROR or present is QuarantineState.DELETED:
+    if not moderation.final or present is QuarantineState.DELETED:
         return present
-    if verdict.status is Status.PASS:
+    if moderation.verdict.status is Status.PASS:
         return QuarantineState.RELEASE_DUE if inside or present is QuarantineState.DUE else present
-    if not profile.quarantine:
+    if not moderation.quarantine:
         return present
     settled = present in {QuarantineState.HELD, QuarantineState.MOVED}
     return present if inside and settled else QuarantineState.DUE
