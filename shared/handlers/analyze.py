@@ -56,9 +56,9 @@ def request_analysis(video_id: str, deps: Deps, *, strict_mode: bool) -> AssetSt
 
 
 def _moderate_strictly(asset_id: str, deps: Deps) -> None:
-    """Orders, once, that a less strict verdict be given anew. Without a verdict the stage that gives it is in time:
+    """Orders, once, that a less strict verdict be given anew.
 
-    it reads the strictness again when it stores its verdict, or loses its race against this one's write.
+    Where there is none yet, its stage has read the new strictness, or loses its race against the write of it.
     """
     moderation = assets.get(deps.documents, asset_id).moderation
     if moderation is None or moderation.strict:
