@@ -2,6 +2,7 @@
 
 SightlineError
 ├── SettingsError            the environment is incomplete or wrong: the process must not start
+│   └── ProfileError         a moderation profile's file is missing or wrong
 ├── Permanent                bad input: record it, acknowledge it, never retry it
 │   ├── Malformed            a message or envelope that cannot be read
 │   ├── MediaUnusable        a file that is no video, or one that cannot be analysed
@@ -34,6 +35,10 @@ class SightlineError(Exception):
 
 class SettingsError(SightlineError):
     """Variables are missing or malformed. The message lists all of them at once."""
+
+
+class ProfileError(SettingsError):
+    """A moderation profile can't be used. The message lists everything that is wrong in it, each with its path."""
 
 
 class Permanent(SightlineError):
