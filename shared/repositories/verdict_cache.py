@@ -48,7 +48,7 @@ class Claim:
 
     key: str
     owner: str
-    media_id: str
+    media_ids: tuple[str, ...]
     lease_until: datetime
 
 
@@ -78,7 +78,7 @@ def look(documents: Documents, key: str) -> Seen:
 
 def claiming(claim: Claim, held: Document | None) -> Write:
     """The conditional write: no claim is there, or it is still the one that was seen to be over."""
-    data = {"owner": claim.owner, "media_id": claim.media_id, "lease_until": claim.lease_until}
+    data = {"owner": claim.owner, "media_ids": list(claim.media_ids), "lease_until": claim.lease_until}
     if held is None:
         return Create(CLAIMS, claim.key, data)
     return Update(CLAIMS, claim.key, data, version=held.version)
@@ -105,9 +105,9 @@ def publication(entry: Entry, held: Document) -> Sequence[Write]:
     return (release(held), Set(VERDICTS, entry.key, data))
 
 
-def naming(entry: Entry, held: Document, media_id: str) -> Update:
-    """Adds another client's id, if the entry is still as it was read."""
-    names = [*(known for known in entry.media_ids if known != media_id), media_id][-MAX_MEDIA_IDS:]
+def naming(entry: Entry, held: Document, media_ids: Sequence[str]) -> Update:
+    """Adds other clients' ids, if the entry is still as it was read."""
+    names = [*(known for known in entry.media_ids if known not in media_ids), *media_ids][-MAX_MEDIA_IDS:]
     return Update(VERDICTS, entry.key, {"media_ids": names}, version=held.version)
 
 
@@ -145,8 +145,9 @@ def clear(documents: Documents) -> int:
 
 def forget(documents: Documents, media_id: str) -> int:
     """Removes what was cached, or is being made, under a client's id; how many entries and claims that were."""
-    made = _remove(documents, Query(CLAIMS, (Filter("media_id", "==", media_id),)))
-    return made + _remove(documents, Query(VERDICTS, (Filter("media_ids", "array_contains", media_id),)))
+    named = (Filter("media_ids", "array_contains", media_id),)
+    made = _remove(documents, Query(CLAIMS, named))
+    return made + _remove(documents, Query(VERDICTS, named))
 
 
 def remove_expired(documents: Documents, before: datetime) -> int:
@@ -197,4 +198,5 @@ def _entry_of(document: Document) -> Entry:
 
 
 def _claim_of(document: Document) -> Claim:
-    return Claim(document.id, document.data["owner"], document.data["media_id"], document.data["lease_until"])
+    data = document.data
+    return Claim(document.id, data["owner"], tuple(data["media_ids"]), data["lease_until"])
