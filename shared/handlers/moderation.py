@@ -22,7 +22,7 @@ from shared.domain.moderation.profiles import Profile
 from shared.domain.moderation.receipts import Status, Verdict
 from shared.domain.moderation.verdicts import in_doubt, judge
 from shared.errors import FetchFailed
-from shared.handlers import caching, media_sources, witnesses
+from shared.handlers import caching, media_sources, shadowing, witnesses
 from shared.handlers.media_sources import MediaFile, PictureFile, VideoFile
 from shared.ports import Clock, DetectionRun, Detector, Documents, Frame, FrameSampler, MediaProbe, PictureReader
 from shared.records import from_data, to_data
@@ -79,8 +79,14 @@ class Deps:
 
 @dataclass(frozen=True)
 class Order:
-    """How to moderate. `shadow`: a profile that judges alongside, and decides nothing."""
+    """What to moderate, what clients call it, and how. `declared`: what they say it is.
 
+    `shadow`: a profile that judges alongside, and decides nothing.
+    """
+
+    url: str
+    declared: MediaKind | None
+    media_ids: tuple[str, ...]
     profile: Profile
     deadline: datetime
     use_cache: bool = True
@@ -103,15 +109,13 @@ class Result:
     cached: bool
 
 
-def moderate(
-    url: str, declared: MediaKind | None, media_ids: tuple[str, ...], order: Order, deps: Deps
-) -> Result:
-    """The verdict on what lies behind a URL, which clients call by `media_ids`.
+def moderate(order: Order, deps: Deps) -> Result:
+    """The verdict on what lies behind a URL.
 
     Raises `FetchFailed` (with `OutOfTime`), `TooLarge`, `NotFound`, `MediaUnusable`, `Malformed` and `Retryable`.
     """
     _check_time(order, deps)
-    with media_sources.opened(url, declared, deps.sources) as media:
+    with media_sources.opened(order.url, order.declared, deps.sources) as media:
         looked_at = _identified(media, order, deps)
         if not order.use_cache:
             return Result(_made(looked_at, order, deps), cached=False)
@@ -120,7 +124,7 @@ def moderate(
             made = _made(looked_at, order, deps)
             return caching.Made(to_data(made), _duration(made.verdict, deps))
 
-        served = caching.serve(_key(looked_at, order.profile, deps), media_ids, make, deps.cache)
+        served = caching.serve(_key(looked_at, order.profile, deps), order.media_ids, make, deps.cache)
     return Result(from_data(Moderated, served.result), served.cached)
 
 
@@ -168,6 +172,9 @@ def _made(looked_at: _Identified, order: Order, deps: Deps) -> Moderated:
     """A new verdict. Raises as `moderate`."""
     evidence = _evidence(looked_at, order, deps)
     verdict = judge(evidence, order.profile)
+    if order.shadow is not None:
+        called = f"{order.media_ids[0]}#{looked_at.sha256[:16]}"  # clients may give one id to different content
+        shadowing.record(called, evidence, verdict, order.shadow, deps.documents, deps.clock.now())
     if looked_at.kind is MediaKind.VIDEO and in_doubt(verdict, order.profile):
         verdict = replace(verdict, not_evaluated=(*verdict.not_evaluated, FULL_LOOK))
     return Moderated(verdict, details_of(evidence, verdict))
@@ -253,9 +260,7 @@ def _detection(run: DetectionRun, detector: Detector) -> Detection:
     )
 
 
-def _frames_of_video(
-    media: VideoFile, run: DetectionRun, found: Detection, order: Order, deps: Deps
-) -> list[Frame]:
+def _frames_of_video(media: VideoFile, run: DetectionRun, found: Detection, order: Order, deps: Deps) -> list[Frame]:
     probabilities = timeline.probabilities_over_time(run.windows, run.duration)
     moments = timeline.spread_moments(run.duration, probabilities, found.segments, order.profile.video.frames)
     _check_time(order, deps)

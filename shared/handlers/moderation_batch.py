@@ -11,12 +11,12 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from shared.domain.moderation.findings import Gap, MediaKind
 from shared.domain.moderation.profiles import Profile
 from shared.domain.moderation.receipts import Status
-from shared.errors import AnalyserFailed, FetchFailed, Permanent, Retryable, SightlineError
+from shared.errors import AnalyserFailed, Permanent, Retryable, SightlineError
 from shared.handlers import caching, media_sources, moderation
 from shared.handlers.moderation import Moderated, Order, OutOfTime, Result
 from shared.repositories.verdict_cache import Counts
@@ -86,15 +86,6 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class _Job:
-    """The items of one URL."""
-
-    url: str
-    kind: MediaKind | None
-    media_ids: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class _Done:
     outcome: Result | Failure
     seconds: float
@@ -103,45 +94,46 @@ class _Done:
 def moderate_batch(batch: Batch, deps: moderation.Deps, limits: Limits) -> list[Answer]:
     """One answer an item, in the order of the items. Raises nothing because of an item."""
     began = time.monotonic()
-    order = Order(
-        batch.profile, deps.clock.now() + timedelta(seconds=limits.seconds), batch.use_cache, batch.shadow
-    )
-    jobs = _jobs(batch.items)
-    pool = ThreadPoolExecutor(min(limits.concurrency, len(jobs)), thread_name_prefix="moderate")
-    futures = [pool.submit(contextvars.copy_context().run, _done, job, order, deps) for job in jobs]
+    orders = _orders(batch, deps.clock.now() + timedelta(seconds=limits.seconds))
+    pool = ThreadPoolExecutor(min(limits.concurrency, len(orders)), thread_name_prefix="moderate")
+    futures = [pool.submit(contextvars.copy_context().run, _done, order, deps) for order in orders]
     wait(futures, timeout=limits.seconds + GRACE_SECONDS)
     pool.shutdown(wait=False, cancel_futures=True)
     late = _Done(_failure(OutOfTime()), time.monotonic() - began)
-    outcomes = {job: _outcome(future, late) for job, future in zip(jobs, futures, strict=True)}
+    done = [_outcome(future, late) for future in futures]
     if batch.use_cache:
-        _count([each.outcome for each in outcomes.values()], deps)
-    by_item = {(job.url, job.kind): done for job, done in outcomes.items()}
-    return [_answer(item, by_item[(item.url, item.kind)]) for item in batch.items]
+        _count([each.outcome for each in done], deps)
+    by_media = {(order.url, order.declared): each for order, each in zip(orders, done, strict=True)}
+    return [_answer(item, by_media[(item.url, item.kind)]) for item in batch.items]
 
 
-def _jobs(items: Sequence[Item]) -> list[_Job]:
+def _orders(batch: Batch, deadline: datetime) -> list[Order]:
+    """One for all items of the same URL."""
     together: dict[tuple[str, MediaKind | None], list[str]] = {}
-    for item in items:
+    for item in batch.items:
         together.setdefault((item.url, item.kind), []).append(item.media_id)
-    return [_Job(url, kind, tuple(media_ids)) for (url, kind), media_ids in together.items()]
+    return [
+        Order(url, kind, tuple(media_ids), batch.profile, deadline, batch.use_cache, batch.shadow)
+        for (url, kind), media_ids in together.items()
+    ]
 
 
 def _outcome(future: Future[_Done], late: _Done) -> _Done:
     return future.result() if future.done() and not future.cancelled() else late
 
 
-def _done(job: _Job, order: Order, deps: moderation.Deps) -> _Done:
+def _done(order: Order, deps: moderation.Deps) -> _Done:
     began = time.monotonic()
     outcome: Result | Failure
     try:
-        outcome = moderation.moderate(job.url, job.kind, job.media_ids, order, deps)
+        outcome = moderation.moderate(order, deps)
     except Exception as error:
         outcome = _failure(error)
         known = isinstance(error, SightlineError)
         log.log(
             logging.INFO if known else logging.ERROR,
             "no verdict on %s: %s",
-            media_sources.shown(job.url),
+            media_sources.shown(order.url),
             outcome.code,
             exc_info=None if known else error,
         )
