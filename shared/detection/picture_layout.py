@@ -276,6 +276,8 @@ def _png_delay(data: bytes, body: int) -> float:
 
 # --------------------------------------------------------------------------- GIF
 
+# Of 255 bytes each, but for the last one.
+_MAX_BLOCKS = 65_536
 _GIF_EXTENSION, _GIF_IMAGE, _GIF_TRAILER, _GIF_CONTROL = 0x21, 0x2C, 0x3B, 0xF9
 
 
@@ -312,9 +314,12 @@ def _colour_bytes(flags: int) -> int:
 
 
 def _end_of_blocks(data: bytes, at: int) -> int:
-    while length := data[at]:
+    for _ in range(_MAX_BLOCKS):
+        length = data[at]
         at += length + 1
-    return at + 1
+        if length == 0:
+            return at
+    raise damaged("it consists of too many parts")
 
 
 # --------------------------------------------------------------------------- WebP
@@ -423,7 +428,10 @@ def _walk_tiff(data: bytes) -> PictureLayout:
 
 
 def _tiff_page(data: bytes, order: str, at: int, essence: bytearray) -> dict[int, int]:
-    """The first number of each tag of the page whose table stands at `at`; in `essence`, the table is left with what draws the page."""
+    """The first number of each tag of the page whose table stands at `at`.
+
+    In `essence`, that table is left with what it takes to draw the page.
+    """
     count = struct.unpack_from(f"{order}H", data, at)[0]
     if count > _MAX_TAGS:
         raise damaged("it consists of too many parts")
