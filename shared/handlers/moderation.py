@@ -41,7 +41,7 @@ UNSURE_DURATION = timedelta(minutes=5)
 FULL_LOOK = Gap(
     Part.ADULT,
     "not_in_direct_moderation",
-    "The pictures leave doubt, and Video Intelligence, which looks at a whole video, is not asked while a client waits; "
+    "The pictures leave doubt; Video Intelligence, which looks at a whole video, is not asked while a client waits: "
     "ask POST /video/upload-url where to put the video for the full look.",
 )
 

@@ -31,7 +31,7 @@ class Flipped(BaseModel):
 
 
 class ShadowReply(BaseModel):
-    """`enabled` false: no shadow profile is set now, and what is here is of earlier. `flip_rate` (0-1): null of nothing.
+    """`enabled` false: no shadow profile is set now, and what is here is of earlier. `flip_rate` is 0-1.
 
     `verdicts`: what was said, by what the shadow would have said. `flips`: the newest 100. `complete` false: there is
     more than is read for a report, and all numbers are of the newest comparisons alone.

@@ -1,4 +1,4 @@
-"""What was seen, in the form in which the source's clients know it (M: `analysis_details`). It decides nothing. Pure."""
+"""What was seen, as the clients of the source know it (M: `analysis_details`). It decides nothing. Pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from shared.domain.moderation.findings import Evidence, Gap, Likelihood, Part, Sighting, missing_parts
-from shared.domain.moderation.sightings import CONTEXT_WORDS
 from shared.domain.moderation.receipts import Verdict
+from shared.domain.moderation.sightings import CONTEXT_WORDS
 
 SAFE_SEARCH = ("adult", "violence", "racy", "spoof", "medical")
 """Safe search's categories, in the source's order."""
