@@ -21,7 +21,9 @@ MAX_SIDE = 16_384
 MAX_PIXELS = 50_000_000
 MAX_ANIMATED_PIXELS = 16_777_216
 """Of one frame of an animation: its decoder holds several canvases of four bytes a pixel."""
-MAX_ALL_PIXELS = 400_000_000
+MAX_WEBP_PIXELS = 25_000_000
+"""Its decoder takes sixteen bytes a pixel, where the others take four to eight."""
+MAX_ALL_PIXELS = 250_000_000
 """Of all frames together: seconds of work, not minutes."""
 MAX_FRAMES = 3_000
 MAX_PAGES = 200
@@ -118,13 +120,13 @@ def _refusal(head: bytes) -> MediaUnusable:
     return MediaUnusable("not_a_picture", f"The file is {name}, not a JPEG, PNG, GIF, WebP, BMP or TIFF picture.")
 
 
-def _require_size(width: int, height: int, frames: int = 1) -> None:
-    """Refuses a bomb by what its header says."""
+def _require_size(width: int, height: int, frames: int = 1, most: int = MAX_PIXELS) -> None:
+    """Refuses a bomb by what its header says. `most` is how many pixels a still picture may have."""
     if width < 1 or height < 1:
         raise damaged("it has no size")
     if width > MAX_SIDE or height > MAX_SIDE:
         raise _too_large(f"no side may have more than {MAX_SIDE} pixels")
-    most = MAX_PIXELS if frames == 1 else MAX_ANIMATED_PIXELS
+    most = most if frames == 1 else MAX_ANIMATED_PIXELS
     if width * height > most:
         raise _too_large(f"it may have {most // 1_000_000} megapixels" + (" a frame" if frames > 1 else ""))
     if frames > MAX_FRAMES:
@@ -353,7 +355,7 @@ def _walk_webp(data: bytes) -> PictureLayout:
         at = after
     if size is None:
         raise damaged("it has no header")
-    _require_size(*size, max(len(seconds), 1))
+    _require_size(*size, max(len(seconds), 1), MAX_WEBP_PIXELS)
     essence = b"WEBP" + b"".join(kept)
     essence = b"RIFF" + struct.pack("<I", len(essence)) + essence
     return PictureLayout("webp", *size, tuple(seconds) or (_USUAL_SECONDS,), orientation, essence)
