@@ -2,6 +2,7 @@
 
 SightlineError
 ├── SettingsError            the environment is incomplete or wrong: the process must not start
+├── PolicyError              a data file of moderation's rules is wrong: the process must not start
 ├── Permanent                bad input: record it, acknowledge it, never retry it
 │   ├── Malformed            a message or envelope that cannot be read
 │   ├── MediaUnusable        a file that is no video, or one that cannot be analysed
@@ -33,6 +34,10 @@ class SightlineError(Exception):
 
 class SettingsError(SightlineError):
     """Variables are missing or malformed. The message lists all of them at once."""
+
+
+class PolicyError(SightlineError):
+    """Files under `policies/` are missing or malformed. The message lists everything that is wrong with them."""
 
 
 class Permanent(SightlineError):

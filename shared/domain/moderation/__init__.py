@@ -1,0 +1,1 @@
+"""What is decided about a picture, a text or a video: pure."""
