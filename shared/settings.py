@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+from shared.domain.assets import MEDIA_PREFIX
 from shared.domain.costs import Machine
 from shared.domain.incidents import IncidentPolicy
 from shared.domain.reuse import ReuseMode, ReusePolicy
@@ -279,17 +280,29 @@ class WitnessBudgetSettings:
     vision_budget: float | None = variable("BUDGET_USD_VISION", _dollars, default=None)
     language_budget: float | None = variable("BUDGET_USD_LANGUAGE", _dollars, default=None)
 
+    def budgets(self) -> dict[str, float | None]:
+        """By the names of the services, pictures first."""
+        return {"Vision": self.vision_budget, "Language": self.language_budget}
+
 
 @dataclass(frozen=True, kw_only=True)
 class DirectModerationSettings:
-    """`cache_hours`: how long a verdict is served again. `item_concurrency`: items of one batch at a time.
+    """`cache_hours`: how long a verdict is served again. `concurrency`: items of one batch at a time.
 
-    `buckets`: which objects clients may name by `gs://`; unset, the uploads.
+    `named_places`: which objects clients may name by `gs://`; unset, the uploads.
     """
 
     cache_hours: float = variable("CACHE_DURATION_HOURS", _hours, default=24.0)
-    item_concurrency: int = variable("MODERATION_CONCURRENCY", _whole_number, default=8)
-    buckets: tuple[tuple[str, str], ...] = variable("MODERATION_BUCKETS", _places, default=())
+    concurrency: int = variable("MODERATION_CONCURRENCY", _whole_number, default=8)
+    named_places: tuple[tuple[str, str], ...] = variable("MODERATION_BUCKETS", _places, default=())
+
+    def cache_duration(self) -> timedelta:
+        """As the cache wants it."""
+        return timedelta(hours=self.cache_hours)
+
+    def places(self, media_bucket: str) -> tuple[tuple[str, str], ...]:
+        """Buckets, each with the beginning of the names that are meant."""
+        return self.named_places or ((media_bucket, MEDIA_PREFIX),)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO, cast
 
 from shared import ids
@@ -52,6 +53,11 @@ class Deps:
     fetcher: MediaFetcher
     media: Callable[[], Blobs]
     shelves: tuple[Shelf, ...] = ()
+
+
+def shelves(places: Iterable[tuple[str, str]], bucket: Callable[[str], Blobs]) -> tuple[Shelf, ...]:
+    """One for each bucket and prefix; `bucket` opens one by its name, when it is needed."""
+    return tuple(Shelf(name, prefix, partial(bucket, name)) for name, prefix in places)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from shared.domain.moderation.verdicts import in_doubt, judge
 from shared.errors import FetchFailed
 from shared.handlers import caching, media_sources, shadowing, witnesses
 from shared.handlers.media_sources import MediaFile, PictureFile, VideoFile
-from shared.ports import Clock, DetectionRun, Detector, Documents, Frame, FrameSampler, MediaProbe, PictureReader
+from shared.ports import Clock, DetectionRun, Detector, Frame, FrameSampler, MediaProbe, PictureReader
 from shared.records import from_data, to_data
 
 log = logging.getLogger(__name__)
@@ -41,8 +41,8 @@ UNSURE_DURATION = timedelta(minutes=5)
 FULL_LOOK = Gap(
     Part.ADULT,
     "not_in_direct_moderation",
-    "The pictures leave doubt; Video Intelligence, which looks at a whole video, is not asked while a client waits: "
-    "ask POST /video/upload-url where to put the video for the full look.",
+    "The profile, or the doubt that the pictures leave, asks for Video Intelligence's look at the whole video, which "
+    "takes longer than a client waits; ask POST /video/upload-url where to put the video for it.",
 )
 
 
@@ -54,22 +54,24 @@ class OutOfTime(FetchFailed):
 
 
 @dataclass(frozen=True)
-class Deps:
-    """What moderating needs of the world. `pixels` bounds what is decoded at once in this process."""
+class Pixels:
+    """What turns bytes into pictures, and finds violence in them. `places` bounds what is decoded at once."""
 
-    sources: media_sources.Deps
     pictures: PictureReader
     probe: MediaProbe
     detector: Detector
     frames: FrameSampler
+    places: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(PIXEL_WORKERS))
+
+
+@dataclass(frozen=True)
+class Deps:
+    """What moderating needs of the world."""
+
+    sources: media_sources.Deps
+    pixels: Pixels
     witnesses: witnesses.Deps
     cache: caching.Deps
-    pixels: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(PIXEL_WORKERS))
-
-    @property
-    def documents(self) -> Documents:
-        """The store."""
-        return self.cache.documents
 
     @property
     def clock(self) -> Clock:
@@ -146,7 +148,7 @@ def _identified(media: MediaFile, order: Order, deps: Deps) -> _Identified:
     if isinstance(media, PictureFile):
         return _Identified(media, hashlib.sha256(media.data).hexdigest())
     with media.open() as stream:
-        facts = deps.probe.probe(stream)
+        facts = deps.pixels.probe.probe(stream)
     _check_time(order, deps)
     return _Identified(media, facts.sha256, facts.duration)
 
@@ -154,7 +156,7 @@ def _identified(media: MediaFile, order: Order, deps: Deps) -> _Identified:
 def _key(looked_at: _Identified, profile: Profile, deps: Deps) -> str:
     """Everything that a verdict depends on: the content, the rules, and who looks."""
     asked = deps.witnesses
-    detector = deps.detector.version if looked_at.kind is MediaKind.VIDEO else ""
+    detector = deps.pixels.detector.version if looked_at.kind is MediaKind.VIDEO else ""
     parts = [str(MAKING), looked_at.kind, looked_at.sha256, profile.name, profile.version]
     parts += [asked.patterns.version, asked.images.name, asked.text.name, detector]
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
@@ -174,7 +176,7 @@ def _made(looked_at: _Identified, order: Order, deps: Deps) -> Moderated:
     verdict = judge(evidence, order.profile)
     if order.shadow is not None:
         called = f"{order.media_ids[0]}#{looked_at.sha256[:16]}"  # clients may give one id to different content
-        shadowing.record(called, evidence, verdict, order.shadow, deps.documents, deps.clock.now())
+        shadowing.record(called, evidence, verdict, order.shadow, deps.cache.documents, deps.clock.now())
     if looked_at.kind is MediaKind.VIDEO and in_doubt(verdict, order.profile):
         verdict = replace(verdict, not_evaluated=(*verdict.not_evaluated, FULL_LOOK))
     return Moderated(verdict, details_of(evidence, verdict))
@@ -185,9 +187,9 @@ def _evidence(looked_at: _Identified, order: Order, deps: Deps) -> Evidence:
     if isinstance(media, PictureFile):
         frames = _frames_of_picture(media, order, deps)
         return _look(frames, looked_at, order, deps)
-    with _pixels(order, deps):
+    with _place(order, deps):
         run = _detected(media, order, deps)
-        found = _detection(run, deps.detector)
+        found = _detection(run, deps.pixels.detector)
         frames = _frames_of_video(media, run, found, order, deps)
     return _look(frames, looked_at, order, deps, found)
 
@@ -212,15 +214,15 @@ def _to_the_receipt(_: float, __: str | None) -> None:
 
 
 @contextmanager
-def _pixels(order: Order, deps: Deps) -> Iterator[None]:
+def _place(order: Order, deps: Deps) -> Iterator[None]:
     """A place among those who decode; raises `OutOfTime` when none comes free in time."""
     left = (order.deadline - deps.clock.now()).total_seconds()
-    if left <= 0 or not deps.pixels.acquire(timeout=left):
+    if left <= 0 or not deps.pixels.places.acquire(timeout=left):
         raise OutOfTime
     try:
         yield
     finally:
-        deps.pixels.release()
+        deps.pixels.places.release()
 
 
 def _check_time(order: Order, deps: Deps) -> None:
@@ -230,14 +232,14 @@ def _check_time(order: Order, deps: Deps) -> None:
 
 def _frames_of_picture(media: PictureFile, order: Order, deps: Deps) -> list[Frame]:
     """One frame, or several of an animation: its first alone would be a way to hide the others."""
-    with _pixels(order, deps):
-        facts = deps.pictures.read(media.data, at_most=order.profile.video.frames)
+    with _place(order, deps):
+        facts = deps.pixels.pictures.read(media.data, at_most=order.profile.video.frames)
     return [Frame(picture.data, picture.width, picture.height) for picture in facts.pictures]
 
 
 def _detected(media: VideoFile, order: Order, deps: Deps) -> DetectionRun:
     with media.open() as stream:
-        return deps.detector.detect(stream, report=_stopping(order, deps))
+        return deps.pixels.detector.detect(stream, report=_stopping(order, deps))
 
 
 def _stopping(order: Order, deps: Deps) -> Callable[[float], None]:
@@ -265,4 +267,4 @@ def _frames_of_video(media: VideoFile, run: DetectionRun, found: Detection, orde
     moments = timeline.spread_moments(run.duration, probabilities, found.segments, order.profile.video.frames)
     _check_time(order, deps)
     with media.open() as stream:
-        return deps.frames.sample(stream, [moment.seconds for moment in moments])
+        return deps.pixels.frames.sample(stream, [moment.seconds for moment in moments])

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.domain.moderation.findings import Gap, MediaKind
-from shared.domain.moderation.profiles import Profile
+from shared.domain.moderation.in_force import InForce
 from shared.domain.moderation.receipts import Status
 from shared.errors import AnalyserFailed, Permanent, Retryable, SightlineError
 from shared.handlers import caching, media_sources, moderation
@@ -24,6 +24,8 @@ from shared.repositories.verdict_cache import Counts
 log = logging.getLogger(__name__)
 
 MAX_ITEMS = 50
+BATCH_SECONDS = 270.0
+"""Below the 300 s after which a deployed function is ended."""
 
 GRACE_SECONDS = 0.5
 """What an item may need to notice that the time is over."""
@@ -45,17 +47,17 @@ class Batch:
     """At most `MAX_ITEMS` items, and how they are moderated."""
 
     items: Sequence[Item]
-    profile: Profile
+    strict: bool = False
     use_cache: bool = True
-    shadow: Profile | None = None
 
 
 @dataclass(frozen=True)
-class Limits:
+class Deps(moderation.Deps):
     """`concurrency`: items of one batch at a time. `seconds`: for a whole batch, below the function's timeout."""
 
+    profiles: InForce
     concurrency: int = 8
-    seconds: float = 270.0
+    seconds: float = BATCH_SECONDS
 
 
 @dataclass(frozen=True)
@@ -91,13 +93,13 @@ class _Done:
     seconds: float
 
 
-def moderate_batch(batch: Batch, deps: moderation.Deps, limits: Limits) -> list[Answer]:
+def moderate_batch(batch: Batch, deps: Deps) -> list[Answer]:
     """One answer an item, in the order of the items. Raises nothing because of an item."""
     began = time.monotonic()
-    orders = _orders(batch, deps.clock.now() + timedelta(seconds=limits.seconds))
-    pool = ThreadPoolExecutor(min(limits.concurrency, len(orders)), thread_name_prefix="moderate")
+    orders = _orders(batch, deps.clock.now() + timedelta(seconds=deps.seconds), deps.profiles)
+    pool = ThreadPoolExecutor(min(deps.concurrency, len(orders)), thread_name_prefix="moderate")
     futures = [pool.submit(contextvars.copy_context().run, _done, order, deps) for order in orders]
-    wait(futures, timeout=limits.seconds + GRACE_SECONDS)
+    wait(futures, timeout=deps.seconds + GRACE_SECONDS)
     pool.shutdown(wait=False, cancel_futures=True)
     late = _Done(_failure(OutOfTime()), time.monotonic() - began)
     done = [_outcome(future, late) for future in futures]
@@ -107,13 +109,14 @@ def moderate_batch(batch: Batch, deps: moderation.Deps, limits: Limits) -> list[
     return [_answer(item, by_media[(item.url, item.kind)]) for item in batch.items]
 
 
-def _orders(batch: Batch, deadline: datetime) -> list[Order]:
+def _orders(batch: Batch, deadline: datetime, profiles: InForce) -> list[Order]:
     """One for all items of the same URL."""
+    profile = profiles.of(strict=batch.strict)
     together: dict[tuple[str, MediaKind | None], list[str]] = {}
     for item in batch.items:
         together.setdefault((item.url, item.kind), []).append(item.media_id)
     return [
-        Order(url, kind, tuple(media_ids), batch.profile, deadline, batch.use_cache, batch.shadow)
+        Order(url, kind, tuple(media_ids), profile, deadline, batch.use_cache, profiles.shadow)
         for (url, kind), media_ids in together.items()
     ]
 

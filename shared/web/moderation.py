@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -26,8 +25,8 @@ from shared.domain.moderation.findings import MediaKind
 from shared.domain.moderation.profiles import Profile
 from shared.domain.moderation.receipts import Verdict
 from shared.errors import Malformed, Retryable
-from shared.handlers import moderation
-from shared.handlers.moderation_batch import MAX_ITEMS, Answer, Batch, Item, Limits, moderate_batch
+from shared.handlers import moderation_batch
+from shared.handlers.moderation_batch import MAX_ITEMS, Answer, Batch, Item, moderate_batch
 
 MAX_REQUEST_BYTES = 32 << 20
 """Where Cloud Run ends a request; `data:` URLs of 50 pictures may be larger than that."""
@@ -120,25 +119,7 @@ class ModerateReply(BaseModel):
     processing_time_ms: int
 
 
-@dataclass(frozen=True)
-class Profiles:
-    """Those in force: `standard` judges, `strict` where a client asks for it, `shadow` alongside, for the report."""
-
-    standard: Profile
-    strict: Profile
-    shadow: Profile | None = None
-
-
-@dataclass(frozen=True)
-class Deps:
-    """What the routes need of the world."""
-
-    moderating: moderation.Deps
-    profiles: Profiles
-    limits: Limits = Limits()
-
-
-def router(deps: Callable[[], Deps]) -> APIRouter:
+def router(deps: Callable[[], moderation_batch.Deps]) -> APIRouter:
     """The routes over these collaborators, made at the first request."""
     routes = APIRouter(tags=["moderation"])
     desk = _Desk(deps)
@@ -162,7 +143,7 @@ def router(deps: Callable[[], Deps]) -> APIRouter:
 class _Desk:
     """Serves batches, so many at a time, in threads of its own: a slow batch must not hold up other routes."""
 
-    def __init__(self, deps: Callable[[], Deps]) -> None:
+    def __init__(self, deps: Callable[[], moderation_batch.Deps]) -> None:
         self._deps = deps
         self._free = threading.BoundedSemaphore(MAX_REQUESTS)
         self._threads = ThreadPoolExecutor(MAX_REQUESTS, thread_name_prefix="batch")
@@ -180,10 +161,8 @@ class _Desk:
     def _moderate(self, items: Sequence[Item], asked: ModerateRequest) -> ModerateReply:
         began = time.monotonic()
         deps = self._deps()
-        profile = deps.profiles.strict if asked.strict_mode else deps.profiles.standard
-        batch = Batch(items, profile, asked.cache_results, deps.profiles.shadow)
-        answers = moderate_batch(batch, deps.moderating, deps.limits)
-        return _reply(answers, profile, time.monotonic() - began)
+        answers = moderate_batch(Batch(items, asked.strict_mode, asked.cache_results), deps)
+        return _reply(answers, deps.profiles.of(strict=asked.strict_mode), time.monotonic() - began)
 
 
 def _items(asked: Sequence[MediaItem]) -> list[Item]:
@@ -205,9 +184,9 @@ def _media_id(given: str | None) -> str:
     return given
 
 
-def _config(deps: Deps, strict: bool) -> dict[str, Any]:
-    profile = deps.profiles.strict if strict else deps.profiles.standard
-    found: Mapping[str, Any] = moderation_config(profile, deps.moderating.witnesses.patterns.version)
+def _config(deps: moderation_batch.Deps, strict: bool) -> dict[str, Any]:
+    profile = deps.profiles.of(strict=strict)
+    found: Mapping[str, Any] = moderation_config(profile, deps.witnesses.patterns.version)
     return dict(found)
 
 

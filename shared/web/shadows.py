@@ -10,8 +10,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from shared.domain.moderation.profiles import Profile
-from shared.handlers import shadowing
-from shared.ports import Clock, Documents
+from shared.handlers import caching, shadowing
 
 MAX_HOURS = 24 * 31
 
@@ -48,13 +47,13 @@ class ShadowReply(BaseModel):
     complete: bool
 
 
-def router(documents: Callable[[], Documents], clock: Clock, shadow: Callable[[], Profile | None]) -> APIRouter:
-    """The route over the store."""
+def router(deps: Callable[[], caching.Deps], shadow: Profile | None) -> APIRouter:
+    """The route over the store; `shadow`: the profile that is set now."""
     routes = APIRouter(tags=["moderation"])
 
     @routes.get("/moderation/shadow")
     def get_shadow(hours: Annotated[float, Query(gt=0, le=MAX_HOURS)] = 24.0) -> ShadowReply:
-        return _reply(shadowing.report(documents(), clock, hours), shadow())
+        return _reply(shadowing.report(deps().documents, deps().clock, hours), shadow)
 
     return routes
 
