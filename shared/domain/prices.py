@@ -20,6 +20,8 @@ LONG_PROMPT_TOKENS = 200_000
 
 CLOUD_RUN = "cloud-run"
 VIDEO_INTELLIGENCE = "video-intelligence"
+VISION = "vision"
+LANGUAGE = "language"
 
 
 class Unit(StrEnum):
@@ -36,6 +38,14 @@ class Unit(StrEnum):
     LABEL_MINUTE = "minute of label detection (shot detection is free with it)"
     EXPLICIT_MINUTE = "minute of explicit content detection"
     TEXT_MINUTE = "minute of text detection"
+    LABELLED_IMAGES = "thousand pictures with label detection (safe search is free with it)"
+    SAFE_SEARCH_IMAGES = "thousand pictures with safe search alone"
+    OBJECT_IMAGES = "thousand pictures with object localization"
+    FACE_IMAGES = "thousand pictures with face detection"
+    LOGO_IMAGES = "thousand pictures with logo detection"
+    TEXT_IMAGES = "thousand pictures with text detection"
+    MODERATED_HUNDRED = "hundred characters of text moderation, begun"
+    SENTIMENT_THOUSAND = "thousand characters of sentiment analysis, begun"
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,9 @@ VIDEO_PAGE = Source(
     "https://cloud.google.com/video-intelligence/pricing (after 1,000 free minutes), a stored copy", None
 )
 
+VISION_PAGE = Source("https://cloud.google.com/vision/pricing (after 1,000 free units), a stored copy", None)
+LANGUAGE_PAGE = Source("https://cloud.google.com/natural-language/pricing (after the free units), a stored copy", None)
+
 NEW_YEAR = date(2027, 1, 1)
 
 PRICES: tuple[Price, ...] = (
@@ -111,6 +124,14 @@ PRICES: tuple[Price, ...] = (
     Price(VIDEO_INTELLIGENCE, Unit.LABEL_MINUTE, 0.10, VIDEO_PAGE),
     Price(VIDEO_INTELLIGENCE, Unit.EXPLICIT_MINUTE, 0.10, VIDEO_PAGE),
     Price(VIDEO_INTELLIGENCE, Unit.TEXT_MINUTE, 0.15, VIDEO_PAGE),
+    Price(VISION, Unit.LABELLED_IMAGES, 1.50, VISION_PAGE),
+    Price(VISION, Unit.SAFE_SEARCH_IMAGES, 1.50, VISION_PAGE),
+    Price(VISION, Unit.OBJECT_IMAGES, 2.25, VISION_PAGE),
+    Price(VISION, Unit.FACE_IMAGES, 1.50, VISION_PAGE),
+    Price(VISION, Unit.LOGO_IMAGES, 1.50, VISION_PAGE),
+    Price(VISION, Unit.TEXT_IMAGES, 1.50, VISION_PAGE),
+    Price(LANGUAGE, Unit.MODERATED_HUNDRED, 0.0005, LANGUAGE_PAGE),
+    Price(LANGUAGE, Unit.SENTIMENT_THOUSAND, 0.001, LANGUAGE_PAGE),
 )
 
 MODELS = frozenset(price.service for price in PRICES if price.unit is Unit.INPUT)
