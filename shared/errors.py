@@ -3,6 +3,7 @@
 SightlineError
 ├── SettingsError            the environment is incomplete or wrong: the process must not start
 │   └── ProfileError         a moderation profile's file is missing or wrong
+├── PolicyError              a data file of moderation's rules is wrong: the process must not start
 ├── Permanent                bad input: record it, acknowledge it, never retry it
 │   ├── Malformed            a message or envelope that cannot be read
 │   ├── MediaUnusable        a file that is no video, or one that cannot be analysed
@@ -39,6 +40,10 @@ class SettingsError(SightlineError):
 
 class ProfileError(SettingsError):
     """A moderation profile can't be used. The message lists everything that is wrong in it, each with its path."""
+
+
+class PolicyError(SightlineError):
+    """Files under `policies/` are missing or malformed. The message lists everything that is wrong with them."""
 
 
 class Permanent(SightlineError):

@@ -685,6 +685,8 @@ class VideoAnnotator(Protocol):
     def read(self, stream: BinaryIO) -> VideoAnnotation:
         """The result object, parsed as it arrives and never loaded whole. Raises `Malformed` for what is no result."""
         ...
+
+
 # --------------------------------------------------------------------------- media by URL, and still pictures
 
 

@@ -24,7 +24,7 @@ from shared.adapters.fetching.network import Resolver
 from shared.adapters.fetching.url_fetcher import UrlFetcher
 
 HOST = "media.example.com"
-SECONDS = 1.0
+SECONDS = 5.0
 
 Script = Callable[[socket.socket], None]
 

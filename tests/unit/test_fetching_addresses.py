@@ -116,7 +116,7 @@ def test_python_never_calls_private_what_passes(address: IPv4Address) -> None:
 def test_only_plain_global_unicast_passes(address: IPv6Address) -> None:
     assume(refusal_of(address) is None)
     assert address.is_global
-    assert address.ipv4_mapped is address.sixtofour is address.teredo is None
+    assert (address.ipv4_mapped, address.sixtofour, address.teredo) == (None, None, None)
 
 
 @given(st.one_of(st.integers(0, (0x2000 << 112) - 1), st.integers(0x4000 << 112, (1 << 128) - 1)).map(IPv6Address))

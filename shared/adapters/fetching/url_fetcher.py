@@ -32,6 +32,12 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BUFFER_BYTES = 64 << 10
 # The header section and the framing of a body in ordinary chunks.
 _SPARE_WIRE_BYTES = 256 << 10
+_HEADERS = (
+    ("User-Agent", "Sightline"),
+    ("Accept", "image/*, video/*;q=0.9, */*;q=0.1"),
+    ("Accept-Encoding", "identity"),
+    ("Connection", "close"),
+)
 _UNKNOWN_TYPE = "application/octet-stream"
 _TYPE_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789!#$&^_.+-/")
 
@@ -99,8 +105,7 @@ class UrlFetcher:
             wire_bytes=2 * max_bytes + _SPARE_WIRE_BYTES,
         )
         url = httpcore.URL(scheme=place.scheme, host=place.host, port=place.port, target=place.target)
-        headers = {"Host": place.authority, "User-Agent": "Sightline", "Accept": "image/*, video/*;q=0.9, */*;q=0.1"}
-        headers |= {"Accept-Encoding": "identity", "Connection": "close"}
+        headers = [("Host", place.authority), *_HEADERS]
         connection = httpcore.HTTPConnection(origin=url.origin, ssl_context=self._trust, network_backend=network)
         hop.callback(connection.close)
         with _http_failures():
@@ -111,7 +116,7 @@ class _Body(io.RawIOBase):
     """The body as it comes. A failure is kept, and raised again by every later read."""
 
     def __init__(self, response: httpcore.Response, deadline: Deadline, max_bytes: int) -> None:
-        self._chunks = iter(cast("Iterator[bytes]", response.iter_stream()))
+        self._chunks = response.iter_stream()
         self._deadline = deadline
         self._left = max_bytes
         self._held = memoryview(b"")
