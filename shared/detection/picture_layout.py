@@ -29,8 +29,8 @@ MAX_FRAMES = 3_000
 MAX_PAGES = 200
 
 _MAX_PARTS = 20_000
-# A progressive JPEG is drawn over once a scan; encoders make a dozen at most.
-_MAX_SCANS = 64
+# A progressive JPEG is drawn over once a scan; encoders make a dozen at most, with a few tables each.
+_MAX_MARKERS = 128
 _MAX_TAGS = 512
 _MAX_STRIPS = 65_536
 # What browsers do with a frame that is to be shown for no time.
@@ -195,19 +195,15 @@ def _jpeg_segment(data: bytes, at: int) -> tuple[int, int, int]:
 
 def _end_of_scans(data: bytes, at: int) -> int:
     """Where the image ends, given where its first scan's entropy-coded data begins."""
-    scans = 1
-    for _ in _parts():
+    for _ in range(_MAX_MARKERS):
         match = _MARKER.search(data, at)
         if match is None:
             raise damaged("it ends too early")
-        marker = match[1][0]
+        marker, at = match[1][0], match.end()
         if marker == _EOI:
-            return match.end()
-        scans += marker == _SOS
-        if scans > _MAX_SCANS:
-            raise damaged("it is drawn in too many scans")
-        at = match.end() + (0 if marker in _ALONE else struct.unpack_from(">H", data, match.end())[0])
-    return at
+            return at
+        at += 0 if marker in _ALONE else struct.unpack_from(">H", data, at)[0]
+    raise damaged("it is drawn in too many scans")
 
 
 def _orientation(exif: bytes) -> int:
