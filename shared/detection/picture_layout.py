@@ -128,11 +128,11 @@ def _require_size(width: int, height: int, frames: int = 1, most: int = MAX_PIXE
         raise _too_large(f"no side may have more than {MAX_SIDE} pixels")
     most = most if frames == 1 else MAX_ANIMATED_PIXELS
     if width * height > most:
-        raise _too_large(f"it may have {most // 1_000_000} megapixels" + (" a frame" if frames > 1 else ""))
+        raise _too_large(f"it may have at most {most // 1_000_000} megapixels" + (" a frame" if frames > 1 else ""))
     if frames > MAX_FRAMES:
-        raise _too_large(f"it may have {MAX_FRAMES} frames")
+        raise _too_large(f"it may have at most {MAX_FRAMES} frames")
     if width * height * frames > MAX_ALL_PIXELS:
-        raise _too_large(f"all frames together may have {MAX_ALL_PIXELS // 1_000_000} megapixels")
+        raise _too_large(f"all frames together may have at most {MAX_ALL_PIXELS // 1_000_000} megapixels")
 
 
 def _shown(seconds: float) -> float:
@@ -413,12 +413,12 @@ def _walk_tiff(data: bytes) -> PictureLayout:
         taken.append((at, end))
         pages.append(_tiff_page(data, order, at, essence))
         if len(pages) > MAX_PAGES:
-            raise _too_large(f"it may have {MAX_PAGES} pages")
+            raise _too_large(f"it may have at most {MAX_PAGES} pages")
         at = struct.unpack_from(f"{order}I", data, end - 4)[0]
     if not pages:
         raise damaged("it has no page")
     if sum(page[_WIDTH] * page[_LENGTH] for page in pages) > MAX_ALL_PIXELS:
-        raise _too_large(f"all pages together may have {MAX_ALL_PIXELS // 1_000_000} megapixels")
+        raise _too_large(f"all pages together may have at most {MAX_ALL_PIXELS // 1_000_000} megapixels")
     first, seconds = pages[0], (_USUAL_SECONDS,) * len(pages)
     turned = first.get(_ORIENTATION, 1)
     orientation = turned if 1 <= turned <= 8 else 1
