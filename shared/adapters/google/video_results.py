@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any, BinaryIO
 
 import ijson
+from ijson.common import JSONError
 
 from shared.adapters.google.analyser_calls import LIKELIHOODS
 from shared.errors import Malformed
@@ -93,7 +94,7 @@ def read_result(stream: BinaryIO, events: Events = ijson.basic_parse) -> VideoAn
         for event, value in events(metered):
             metered.since_event = 0
             reading.take(event, value)
-    except (ijson.JSONError, ArithmeticError, UnicodeError, ValueError) as error:
+    except (JSONError, ArithmeticError, UnicodeError, ValueError) as error:
         raise _malformed("is no JSON, or cut off") from error
     return reading.result()
 
