@@ -32,7 +32,7 @@ def build(function: str, out: Path) -> Path:
         "main.py": (folder / "main.py").read_bytes(),
         "requirements.txt": (folder / "requirements.txt").read_bytes(),
     }
-    for path in [*import_closure(folder / "main.py"), *(topology.ROOT / name for name in declared.files)]:
+    for path in [*import_closure(folder / "main.py"), *data_files(declared)]:
         entries[path.relative_to(topology.ROOT).as_posix()] = path.read_bytes()
     out.mkdir(parents=True, exist_ok=True)
     target = out / f"{function}.zip"
@@ -43,6 +43,15 @@ def build(function: str, out: Path) -> Path:
             info.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(info, entries[name])
     return target
+
+
+def data_files(declared: topology.Function) -> list[Path]:
+    """The files that the topology names for a function; an entry that ends with `/` stands for all files below it."""
+    paths: set[Path] = set()
+    for name in declared.files:
+        found = (topology.ROOT / name).rglob("*") if name.endswith("/") else [topology.ROOT / name]
+        paths |= {path for path in found if not path.is_dir()}
+    return sorted(paths)
 
 
 def import_closure(main: Path) -> list[Path]:

@@ -22,8 +22,10 @@ from shared.adapters.embedded.blob_keys import local_signing_key
 from shared.adapters.embedded.blob_notifications import NotificationRelay
 from shared.adapters.embedded.blobs import FolderBlobs
 from shared.adapters.embedded.documents import SqliteDocuments
+from shared.adapters.embedded.image_annotator import RapidAnnotator
 from shared.adapters.embedded.queue import QueueSubscription, SqliteQueue
 from shared.adapters.embedded.queue_workers import QueueWorkers
+from shared.adapters.embedded.text_analyzer import LexiconAnalyzer
 from shared.adapters.google import gemini_files
 from shared.adapters.system_clock import SystemClock
 from shared.delivery import StageRunner, receive, receive_tick
@@ -51,7 +53,7 @@ from shared.handlers.spending import Spending
 from shared.handlers.watched_model import WatchedModel
 from shared.ids import TimeOrderedIds
 from shared.outbox import publish_pending
-from shared.ports import Delivery
+from shared.ports import Delivery, Feature
 from shared.repositories import components
 from shared.settings import EmbeddedSettings
 from shared.web import analysis, beacons, feedback, incidents, labels, replay_orders, service, timeline
@@ -131,6 +133,8 @@ class Home:
         )
         self._closing.callback(self.queue.close)
         self.gemini = _gemini(config, self.media)
+        self.images = RapidAnnotator()
+        self.texts = LexiconAnalyzer()
         self._scoring = scoring.Deps(self.media, self.detector, TileSheets())
         self._observe = observe.Deps(self.documents, self._clock, TimeOrderedIds(self._clock), config.policy())
 
@@ -236,6 +240,9 @@ class Home:
             "model": lambda: self.detector.version,
             "maintain": self._sweeper_state,
             "gemini": self._gemini_state,
+            "ocr": lambda: self.images.condition(Feature.TEXT),
+            "faces": lambda: self.images.condition(Feature.FACES),
+            "sentiment": lambda: self.texts.condition,
         }
         enabled = self.config.api_token is not None
         return service.Deps(self.documents, self._clock, checks, auth_enabled=enabled)

@@ -2,6 +2,8 @@
 
 SightlineError
 ├── SettingsError            the environment is incomplete or wrong: the process must not start
+│   └── ProfileError         a moderation profile's file is missing or wrong
+├── PolicyError              a data file of moderation's rules is wrong: the process must not start
 ├── Permanent                bad input: record it, acknowledge it, never retry it
 │   ├── Malformed            a message or envelope that cannot be read
 │   ├── MediaUnusable        a file that is no video, or one that cannot be analysed
@@ -9,6 +11,7 @@ SightlineError
 │   ├── NotReady             what is asked for does not exist yet, or never will because its analysis failed
 │   ├── Conflict             what is said of something no longer fits it, or what was said before
 │   ├── NotAuthenticated     no credential, or a wrong one
+│   ├── FetchFailed          a URL that may not be fetched, or that did not give what it should
 │   ├── InvalidKey           a document id or blob name that no home can store
 │   └── TooLarge             a document, body or file over its limit
 ├── Retryable                worth another try: raise it, the message comes again
@@ -33,6 +36,14 @@ class SightlineError(Exception):
 
 class SettingsError(SightlineError):
     """Variables are missing or malformed. The message lists all of them at once."""
+
+
+class ProfileError(SettingsError):
+    """A moderation profile can't be used. The message lists everything that is wrong in it, each with its path."""
+
+
+class PolicyError(SightlineError):
+    """Files under `policies/` are missing or malformed. The message lists everything that is wrong with them."""
 
 
 class Permanent(SightlineError):
@@ -76,6 +87,18 @@ class NotAuthenticated(Permanent):
     """No bearer token, or a wrong one."""
 
     status = 401
+
+
+class FetchFailed(Permanent):
+    """A URL that may not be fetched, or that did not give what it should.
+
+    `status` is this failure's own HTTP status: 400, 403, 404, 408, 413, 429 or 503. The sentence tells nothing of the
+    addresses behind a name, and never what the other side said.
+    """
+
+    def __init__(self, code: str, sentence: str, *, status: int) -> None:
+        super().__init__(code, sentence)
+        self.status = status
 
 
 class InvalidKey(Permanent):

@@ -9,6 +9,7 @@ All datetimes are time zone aware; a home returns them in UTC and refuses naive 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -683,4 +684,78 @@ class VideoAnnotator(Protocol):
 
     def read(self, stream: BinaryIO) -> VideoAnnotation:
         """The result object, parsed as it arrives and never loaded whole. Raises `Malformed` for what is no result."""
+        ...
+
+
+# --------------------------------------------------------------------------- media by URL, and still pictures
+
+
+@dataclass(frozen=True)
+class RemoteMedia:
+    """What a URL gives. `stream` is read forward only; reading it raises `FetchFailed` (see `MediaFetcher`).
+
+    `content_type` is what the other side claims, lower case and without parameters: never believe it. `url` is where
+    the media was found in the end, without its query (which may hold a secret), for logs.
+    """
+
+    stream: BinaryIO
+    content_type: str
+    url: str
+
+
+class MediaFetcher(Protocol):
+    """Opens URLs that strangers name. Only public addresses are ever contacted. One may serve all threads."""
+
+    def open(self, url: str, *, max_bytes: int) -> AbstractContextManager[RemoteMedia]:
+        """Opens an `http`, `https` or `data` URL; the connection ends with the context.
+
+        Raises `FetchFailed` on entering, and from every read of the stream: when more than `max_bytes` come, when the
+        time for the whole fetch is over (it runs from entering, the caller's own pauses included), or when less comes
+        than was declared. A stream that failed goes on failing. Memory does not grow with the body, but for `data`
+        URLs, which are memory already.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One still for an analyser: `data` is a JPEG of `width` x `height` pixels without any metadata.
+
+    `frame` counts from 0 in the file it was taken from.
+    """
+
+    data: bytes
+    width: int
+    height: int
+    frame: int
+    media_type: str = "image/jpeg"
+
+
+@dataclass(frozen=True)
+class PictureFacts:
+    """What an image file is, from its bytes alone, and what it shows.
+
+    `format` is `jpeg`, `png`, `gif`, `webp`, `bmp` or `tiff`; `width`/`height` in pixels as displayed (rotation
+    applied), `frames` all there are (of an animation, or pages), `size` in bytes, `sha256` in hex, both of the file.
+    `pictures` (one or more) are in the order of the file.
+    """
+
+    format: str
+    width: int
+    height: int
+    frames: int
+    size: int
+    sha256: str
+    pictures: tuple[Picture, ...]
+
+
+class PictureReader(Protocol):
+    """Turns an untrusted image file into pictures that are safe to pass on. One may serve all threads."""
+
+    def read(self, data: bytes, *, at_most: int = 10) -> PictureFacts:
+        """Every picture is drawn anew, so nothing that was embedded in or appended to the file travels on.
+
+        Of an animation, up to `at_most` (1 or more) frames spread over all of it. Raises `MediaUnusable` with
+        `empty_file`, `not_a_picture`, `damaged_picture` or `too_large_picture`.
+        """
         ...

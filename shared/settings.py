@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+from shared.domain.assets import MEDIA_PREFIX
 from shared.domain.costs import Machine
 from shared.domain.incidents import IncidentPolicy
 from shared.domain.reuse import ReuseMode, ReusePolicy
@@ -78,6 +79,28 @@ def _size(raw: str) -> float:
     if not 0 < value < math.inf:
         raise ValueError("is not a number above 0")
     return value
+
+
+def _whole_number(raw: str) -> int:
+    value = int(raw)
+    if not 1 <= value <= 64:
+        raise ValueError("is not a whole number from 1 to 64")
+    return value
+
+
+def _hours(raw: str) -> float:
+    value = float(raw)
+    if not 0 < value <= 24 * 365:
+        raise ValueError("is not a number of hours above 0, at most a year")
+    return value
+
+
+def _places(raw: str) -> tuple[tuple[str, str], ...]:
+    """`bucket/prefix,bucket/prefix`: each bucket with the beginning of the names that are meant."""
+    places = tuple(part.strip().partition("/") for part in raw.split(",") if part.strip())
+    if not places or not all(bucket for bucket, _, _ in places):
+        raise ValueError("names no bucket")
+    return tuple((bucket, prefix) for bucket, _, prefix in places)
 
 
 def _reuse(raw: str) -> ReuseMode:
@@ -240,6 +263,57 @@ class AnalysisSettings(WebSettings, MachineSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProfileSettings:
+    """By which rules media is judged. A profile is a name of `policies/profiles/`, or the path of a file.
+
+    `shadow_profile` judges alongside and decides nothing.
+    """
+
+    profile: str = variable("MODERATION_PROFILE", default="balanced")
+    shadow_profile: str | None = variable("MODERATION_SHADOW_PROFILE", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WitnessBudgetSettings:
+    """USD for each UTC day, over all instances and stages; unset, there is no limit."""
+
+    vision_budget: float | None = variable("BUDGET_USD_VISION", _dollars, default=None)
+    language_budget: float | None = variable("BUDGET_USD_LANGUAGE", _dollars, default=None)
+
+    def budgets(self) -> dict[str, float | None]:
+        """By the names of the services, pictures first."""
+        return {"Vision": self.vision_budget, "Language": self.language_budget}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DirectModerationSettings:
+    """`cache_hours`: how long a verdict is served again. `concurrency`: items of one batch at a time.
+
+    `named_places`: which objects clients may name by `gs://`; unset, the uploads.
+    """
+
+    cache_hours: float = variable("CACHE_DURATION_HOURS", _hours, default=24.0)
+    concurrency: int = variable("MODERATION_CONCURRENCY", _whole_number, default=8)
+    named_places: tuple[tuple[str, str], ...] = variable("MODERATION_BUCKETS", _places, default=())
+
+    def cache_duration(self) -> timedelta:
+        """As the cache wants it."""
+        return timedelta(hours=self.cache_hours)
+
+    def places(self, media_bucket: str) -> tuple[tuple[str, str], ...]:
+        """Buckets, each with the beginning of the names that are meant."""
+        return self.named_places or ((media_bucket, MEDIA_PREFIX),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModerationSettings(WebSettings, ProfileSettings, WitnessBudgetSettings, DirectModerationSettings):
+    """The function that moderates while the client waits. `model_path` as in `DetectSettings`."""
+
+    media_bucket: str = variable("MEDIA_BUCKET")
+    model_path: Path = variable("MODEL_PATH", _file, default=BUNDLED_MODEL)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SignalSettings(WebSettings, IncidentSettings):
     """The function that devices report to."""
 
@@ -252,7 +326,7 @@ class QuerySettings(WebSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbeddedSettings(IncidentSettings, GeminiSettings, ReuseSettings):
+class EmbeddedSettings(IncidentSettings, GeminiSettings, ReuseSettings, ProfileSettings, DirectModerationSettings):
     """The embedded home. Without a token everything is open, and `/` says so; without a key, Gemini is not asked.
 
     `sweep_seconds`: how often the sweeper runs, if not as often as on Google Cloud. Its grace is shorter than there: a

@@ -79,14 +79,33 @@ def spread_moments(
     Up to half of them are the peaks of the strongest segments, the others are spread evenly; none are nearer to each
     other than one entry of the timeline, so that a short video has fewer.
     """
-    strongest = sorted(segments, key=lambda segment: -segment.confidence)[: count // 2]
-    peaks = [_peak(segment, probabilities) for segment in strongest]
+    wanted = [*peaks(probabilities, segments, count // 2), *spread_evenly(duration, count)]
+    return tuple(Moment(seconds, "") for seconds in apart(wanted, duration, count))
+
+
+def peaks(probabilities: Sequence[float | None], segments: Sequence[Segment], count: int) -> list[float]:
+    """The seconds at which the `count` strongest segments are at their highest, the strongest first."""
+    strongest = sorted(segments, key=lambda segment: -segment.confidence)[:count]
+    return [_peak(segment, probabilities) for segment in strongest]
+
+
+def spread_evenly(duration: float, count: int) -> list[float]:
+    """`count` seconds over `duration`, so ordered that what is left out for want of room leaves no end unseen."""
     spread = [(number + 0.5) * duration / count for number in range(count)]
+    return [*spread[::2], *spread[1::2]]
+
+
+def apart(wanted: Iterable[float], duration: float, count: int) -> tuple[float, ...]:
+    """The first `count` of the wanted seconds that lie in the video, none nearer to each other than an entry; sorted.
+
+    What comes first wins.
+    """
     chosen: list[float] = []
-    for seconds in [*(peak for peak in peaks if peak < duration), *_outside_in(spread)]:
-        if len(chosen) < count and all(abs(seconds - other) >= 1 / HZ for other in chosen):
+    for seconds in wanted:
+        near = any(abs(seconds - other) < 1 / HZ for other in chosen)
+        if len(chosen) < count and 0 <= seconds < duration and not near:
             chosen.append(seconds)
-    return tuple(Moment(seconds, "") for seconds in sorted(chosen))
+    return tuple(sorted(chosen))
 
 
 def _peak(segment: Segment, probabilities: Sequence[float | None]) -> float:
@@ -96,11 +115,6 @@ def _peak(segment: Segment, probabilities: Sequence[float | None]) -> float:
     if not known:
         return (segment.start + segment.end) / 2
     return (max(known, key=lambda number: known[number]) + 0.5) / HZ
-
-
-def _outside_in(spread: Sequence[float]) -> list[float]:
-    """Every second one first, so that what is left out for want of room leaves no end of the video unseen."""
-    return [*spread[::2], *spread[1::2]]
 
 
 def _entries_touched(window: ScoredWindow, count: int) -> range:

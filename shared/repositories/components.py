@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Literal
 
 from shared.domain.sweeping import LONGEST_SILENCE
@@ -14,6 +15,10 @@ from shared.records import from_data, to_data
 
 COLLECTION = "components"
 MAINTAIN = "maintain"
+GEMINI = "gemini"
+VISION = "vision"
+LANGUAGE = "language"
+VIDEO_INTELLIGENCE = "video_intelligence"
 Condition = Literal["ok", "degraded"]
 
 
@@ -65,11 +70,9 @@ def state_of(documents: Documents, name: str) -> Literal["ok", "degraded", "off"
 
 def checks(documents: Documents, clock: Clock) -> dict[str, Callable[[], str]]:
     """How the health page looks at those that only speak for themselves here."""
-    return {
-        "model": lambda: state_of(documents, "model"),
-        "gemini": lambda: state_of(documents, "gemini"),
-        MAINTAIN: lambda: maintenance_state(documents, clock.now()),
-    }
+    spoken = ("model", GEMINI, VISION, LANGUAGE, VIDEO_INTELLIGENCE)
+    by_name = {name: partial(state_of, documents, name) for name in spoken}
+    return {**by_name, MAINTAIN: lambda: maintenance_state(documents, clock.now())}
 
 
 def report_maintenance(documents: Documents, run: MaintenanceRun) -> None:

@@ -19,10 +19,10 @@ from shared.web.app import SERVICE, VERSION
 log = logging.getLogger(__name__)
 
 SAMPLE = timedelta(minutes=5)
-NOT_BUILT_IN = ("vision", "language", "video_intelligence")
-"""AI services that this version does not call: `off`, so that their silence is not taken for a clean result."""
+SERVICES = ("vision", "language", "video_intelligence")
+"""AI services that not every home asks: `off` there, so that their silence is not taken for a clean result."""
 
-EXTRAS = frozenset({"gemini"})
+EXTRAS = frozenset({"gemini", *SERVICES, "ocr", "faces", "sentiment"})
 """Analyses are complete without these: that one is degraded is shown, and takes nothing out of service."""
 
 ComponentState = Literal["ok", "degraded", "off"]
@@ -108,8 +108,8 @@ def _health(deps: Deps) -> HealthReply:
         total = incidents.recent_event_count(deps.documents, now - SAMPLE)
 
     components: dict[str, ComponentState] = {"store": _checked("store", check_store)}
+    components.update(dict.fromkeys(SERVICES, "off"))
     components.update({name: _checked(name, check) for name, check in deps.checks.items()})
-    components.update(dict.fromkeys(NOT_BUILT_IN, "off"))
     return HealthReply(
         ok=not any(state == "degraded" for name, state in components.items() if name not in EXTRAS),
         timestamp=int(now.timestamp() * 1000),

@@ -13,7 +13,8 @@ from shared.domain.analysis import analysis_of, attention_of
 from shared.domain.reuse import ReuseMode, ReusePolicy
 from shared.domain.stages import MAX_ATTEMPTS, AssetState, Stage, StageState, asset_state, is_complete
 from shared.errors import AnalyserFailed, NotFound, Retryable
-from shared.handlers.watched_model import EVERY, WatchedModel
+from shared.handlers.watch import EVERY
+from shared.handlers.watched_model import WatchedModel
 from shared.ports import ContextAnswer, ContextRequest, Delivery, Depth
 from shared.repositories import components
 from tests.handlers.pipeline import ListBus, Pipeline, delivery_of, ledger, run_through

@@ -49,7 +49,8 @@ def test_a_bundle_holds_just_what_it_imports(function: str, tmp_path: Path) -> N
     held = {name for name in names if name.startswith("shared/")}
     loaded = {_file_of(module, tmp_path / "unzipped") for module in _loaded_modules(tmp_path / "unzipped")}
     assert held == loaded
-    declared = set(topology.load().functions[function].files)
+    files = bundle.data_files(topology.load().functions[function])
+    declared = {path.relative_to(topology.ROOT).as_posix() for path in files}
     assert names - held == {"main.py", "requirements.txt"} | declared
 
 

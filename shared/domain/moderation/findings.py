@@ -198,13 +198,25 @@ MAX_TEXT = 20_000
 
 
 def strongest(sightings: Iterable[Sighting], at_most: int = MAX_SIGHTINGS) -> tuple[Sighting, ...]:
-    """The most confident ones, one for each name, witness and part, in a stable order."""
+    """The most confident ones, one for each name, witness and part, in an order that does not depend on theirs.
+
+    Where they are too many, every part keeps its best: a flood of labels never drives out the one weapon.
+    """
     best: dict[tuple[Part, str, str], Sighting] = {}
-    for sighting in sightings:
-        key = (sighting.part, sighting.name, sighting.witness)
-        if key not in best or sighting.confidence > best[key].confidence:
-            best[key] = sighting
-    return tuple(sorted(best.values(), key=lambda each: (-each.confidence, each.part, each.name))[:at_most])
+    for sighting in sorted(sightings, key=_order):
+        best.setdefault((sighting.part, sighting.name, sighting.witness), sighting)
+    ranks: dict[Part, int] = {}
+    ranked: list[tuple[int, Sighting]] = []
+    for sighting in best.values():
+        ranks[sighting.part] = ranks.get(sighting.part, 0) + 1
+        ranked.append((ranks[sighting.part], sighting))
+    kept = sorted(ranked, key=lambda each: (each[0], _order(each[1])))[:at_most]
+    return tuple(sorted((sighting for _, sighting in kept), key=_order))
+
+
+def _order(sighting: Sighting) -> tuple[float, str, str, str, str]:
+    rest = (sighting.category, sighting.tier, sighting.place)
+    return (-sighting.confidence, sighting.part, sighting.name, sighting.witness, repr(rest))
 
 
 def combined(first: Evidence, second: Evidence) -> Evidence:

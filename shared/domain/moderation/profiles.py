@@ -1,11 +1,11 @@
 """A moderation profile: all numbers and words by which evidence is judged, as data (SPEC §5).
 
-`profile_of` makes one from a parsed TOML file and refuses what is wrong in it, everything at once.
+`profile_of` (`profile_files.py`) makes one from a parsed TOML file and refuses what is wrong in it, all at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from shared.domain.incidents import Priority
@@ -19,6 +19,17 @@ class Word:
 
     category: str
     tier: Tier
+
+
+@dataclass(frozen=True)
+class Context:
+    """Surroundings in which contextual findings mean less: `labels` show it, findings of `lowers` become social.
+
+    No label is a word of a vocabulary as well: else a more confident finding could make a verdict milder.
+    """
+
+    labels: frozenset[str]
+    lowers: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -46,10 +57,12 @@ class IncidentRule:
 
 @dataclass(frozen=True)
 class Profile:
-    """One profile in force. `version` changes with every byte of the file, so that caches are keyed by it.
+    """One profile in force. `version` changes with everything that its file says, so that caches are keyed by it.
 
     Thresholds are confidences (0-1) at and above which a sighting counts, except `sentiment` (at or below), `crowd` and
-    `shots` (more than).
+    `shots` (more than). `categories`: thresholds of a contextual finding's category, before those of its tier.
+    `shortest_text`: what is read in fewer characters is not judged. Words are as `words.normal` makes them.
+    `context_confidence`: from which a label shows a context. `required`: parts without which no PASS is given.
     """
 
     name: str
@@ -72,7 +85,7 @@ class Profile:
     object_words: Mapping[str, Word]
     scene_words: Mapping[str, Word]
     text_words: Mapping[str, Word]
-    contexts: Mapping[str, Sequence[str]]
+    contexts: Mapping[str, Context]
     context_confidence: float
     video: VideoPlan
     image_features: tuple[Feature, ...]

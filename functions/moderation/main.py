@@ -1,0 +1,40 @@
+"""Deployed function `moderation`: pictures and short videos are moderated while the client waits."""
+
+from functools import cache
+
+from fastapi import FastAPI, Request
+from functions_framework import aio
+
+from shared import logs, policies, settings
+from shared.adapters.fetching.url_fetcher import UrlFetcher
+from shared.adapters.google import blobs, documents, language, vision
+from shared.adapters.system_clock import SystemClock
+from shared.detection.detector import load_detector
+from shared.detection.frames import VideoFrames
+from shared.detection.pictures import SafePictures
+from shared.detection.probe import StreamProbe
+from shared.handlers import caching, media_sources, moderation_batch, spending, witnesses
+from shared.handlers.moderation import Pixels
+from shared.web import app as web
+from shared.web import moderation, shadows, verdict_cache
+
+config, clock = settings.load(settings.ModerationSettings), SystemClock()
+logs.configure(config.log_level, project=config.project)
+patterns, detector = policies.load_patterns(), load_detector(config.model_path)  # at the start, like the profiles:
+profiles = policies.load_in_force(config.profile, config.shadow_profile)  # what can't be used fails its deployment
+store, bucket = cache(lambda: documents.connect(config.project, config.database)), cache(blobs.connect)
+money = cache(lambda: [spending.Spending(store(), clock, name, usd) for name, usd in config.budgets().items()])
+asked = cache(lambda: witnesses.Deps(vision.connect(), language.connect(), patterns, *money()))
+cached = cache(lambda: caching.Deps(store(), clock, config.cache_duration()))
+shelves = media_sources.shelves(config.places(config.media_bucket), bucket)
+sources = media_sources.Deps(UrlFetcher(), lambda: bucket(config.media_bucket), shelves)
+pixels = Pixels(SafePictures(), StreamProbe(), detector, VideoFrames())
+deps = cache(lambda: moderation_batch.Deps(sources, pixels, asked(), cached(), profiles, config.concurrency))
+routers = [moderation.router(deps), verdict_cache.router(cached), shadows.router(cached, profiles.shadow)]
+application = web.create_app(routers, token=config.api_token, allowed_origins=config.allowed_origins)
+
+
+@aio.http  # type: ignore[arg-type] # its types do not say so, but an application may be returned
+async def main(request: Request) -> FastAPI:  # noqa: ARG001 - the framework hands the request on to the application
+    """Everything is the application's."""
+    return application

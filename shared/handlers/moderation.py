@@ -1,0 +1,270 @@
+"""Moderates one piece of media while the client waits: what it is, who has seen it, what they saw, the verdict.
+
+The same content under the same profile and witnesses is looked at once while its verdict is cached. Video
+Intelligence is never asked here, because it takes minutes: a video that is in doubt has a receipt that says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from shared.domain import detections, timeline
+from shared.domain.assets import Detection
+from shared.domain.moderation.details import Details, details_of, is_worth_asking_again
+from shared.domain.moderation.findings import Evidence, Gap, MediaKind, Part
+from shared.domain.moderation.profiles import Profile
+from shared.domain.moderation.receipts import Status, Verdict
+from shared.domain.moderation.verdicts import in_doubt, judge
+from shared.errors import FetchFailed
+from shared.handlers import caching, media_sources, shadowing, witnesses
+from shared.handlers.media_sources import MediaFile, PictureFile, VideoFile
+from shared.ports import Clock, DetectionRun, Detector, Frame, FrameSampler, MediaProbe, PictureReader
+from shared.records import from_data, to_data
+
+log = logging.getLogger(__name__)
+
+MAKING = 1
+"""Part of the cache's key; to be raised when what is made here changes, so that nothing older is served."""
+
+PIXEL_WORKERS = 2
+"""Pictures and videos decoded at a time in one process: each uses all cores it gets, and up to 150 MB."""
+
+UNSURE_DURATION = timedelta(minutes=5)
+"""How long a verdict is served whose witnesses partly failed for a while."""
+
+FULL_LOOK = Gap(
+    Part.ADULT,
+    "not_in_direct_moderation",
+    "The profile, or the doubt that the pictures leave, asks for Video Intelligence's look at the whole video, which "
+    "takes longer than a client waits; ask POST /video/upload-url where to put the video for it.",
+)
+
+
+class OutOfTime(FetchFailed):
+    """The request's time was over before this item's."""
+
+    def __init__(self) -> None:
+        super().__init__("timeout", "The request's time was over before this item was done.", status=408)
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What turns bytes into pictures, and finds violence in them. `places` bounds what is decoded at once."""
+
+    pictures: PictureReader
+    probe: MediaProbe
+    detector: Detector
+    frames: FrameSampler
+    places: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(PIXEL_WORKERS))
+
+
+@dataclass(frozen=True)
+class Deps:
+    """What moderating needs of the world."""
+
+    sources: media_sources.Deps
+    pixels: Pixels
+    witnesses: witnesses.Deps
+    cache: caching.Deps
+
+    @property
+    def clock(self) -> Clock:
+        """The time."""
+        return self.cache.clock
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to moderate, what clients call it, and how. `declared`: what they say it is.
+
+    `shadow`: a profile that judges alongside, and decides nothing.
+    """
+
+    url: str
+    declared: MediaKind | None
+    media_ids: tuple[str, ...]
+    profile: Profile
+    deadline: datetime
+    use_cache: bool = True
+    shadow: Profile | None = None
+
+
+@dataclass(frozen=True)
+class Moderated:
+    """A verdict with its receipt, and what was seen."""
+
+    verdict: Verdict
+    details: Details
+
+
+@dataclass(frozen=True)
+class Result:
+    """`cached`: the verdict was made earlier, or by somebody else at the same time."""
+
+    moderated: Moderated
+    cached: bool
+
+
+def moderate(order: Order, deps: Deps) -> Result:
+    """The verdict on what lies behind a URL.
+
+    Raises `FetchFailed` (with `OutOfTime`), `TooLarge`, `NotFound`, `MediaUnusable`, `Malformed` and `Retryable`.
+    """
+    _check_time(order, deps)
+    with media_sources.opened(order.url, order.declared, deps.sources) as media:
+        looked_at = _identified(media, order, deps)
+        if not order.use_cache:
+            return Result(_made(looked_at, order, deps), cached=False)
+
+        def make() -> caching.Made:
+            made = _made(looked_at, order, deps)
+            return caching.Made(to_data(made), _duration(made.verdict, deps))
+
+        served = caching.serve(_key(looked_at, order.profile, deps), order.media_ids, make, deps.cache)
+    return Result(from_data(Moderated, served.result), served.cached)
+
+
+@dataclass(frozen=True)
+class _Identified:
+    """Media whose content is known. `duration` in seconds, 0 of a picture."""
+
+    media: MediaFile
+    sha256: str
+    duration: float = 0.0
+
+    @property
+    def kind(self) -> MediaKind:
+        return MediaKind.IMAGE if isinstance(self.media, PictureFile) else MediaKind.VIDEO
+
+
+def _identified(media: MediaFile, order: Order, deps: Deps) -> _Identified:
+    """Raises `MediaUnusable` for a video outside the limits of SPEC §3."""
+    if isinstance(media, PictureFile):
+        return _Identified(media, hashlib.sha256(media.data).hexdigest())
+    with media.open() as stream:
+        facts = deps.pixels.probe.probe(stream)
+    _check_time(order, deps)
+    return _Identified(media, facts.sha256, facts.duration)
+
+
+def _key(looked_at: _Identified, profile: Profile, deps: Deps) -> str:
+    """Everything that a verdict depends on: the content, the rules, and who looks."""
+    asked = deps.witnesses
+    detector = deps.pixels.detector.version if looked_at.kind is MediaKind.VIDEO else ""
+    parts = [str(MAKING), looked_at.kind, looked_at.sha256, profile.name, profile.version]
+    parts += [asked.patterns.version, asked.images.name, asked.text.name, detector]
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
+
+
+def _duration(verdict: Verdict, deps: Deps) -> timedelta | None:
+    if verdict.status is Status.ERROR:
+        return None
+    if is_worth_asking_again(verdict.not_evaluated):
+        return min(UNSURE_DURATION, deps.cache.duration)
+    return deps.cache.duration
+
+
+def _made(looked_at: _Identified, order: Order, deps: Deps) -> Moderated:
+    """A new verdict. Raises as `moderate`."""
+    evidence = _evidence(looked_at, order, deps)
+    verdict = judge(evidence, order.profile)
+    if order.shadow is not None:
+        called = f"{order.media_ids[0]}#{looked_at.sha256[:16]}"  # clients may give one id to different content
+        shadowing.record(called, evidence, verdict, order.shadow, deps.cache.documents, deps.clock.now())
+    if looked_at.kind is MediaKind.VIDEO and in_doubt(verdict, order.profile):
+        verdict = replace(verdict, not_evaluated=(*verdict.not_evaluated, FULL_LOOK))
+    return Moderated(verdict, details_of(evidence, verdict))
+
+
+def _evidence(looked_at: _Identified, order: Order, deps: Deps) -> Evidence:
+    media = looked_at.media
+    if isinstance(media, PictureFile):
+        frames = _frames_of_picture(media, order, deps)
+        return _look(frames, looked_at, order, deps)
+    with _place(order, deps):
+        run = _detected(media, order, deps)
+        found = _detection(run, deps.pixels.detector)
+        frames = _frames_of_video(media, run, found, order, deps)
+    return _look(frames, looked_at, order, deps, found)
+
+
+def _look(
+    frames: Sequence[Frame], looked_at: _Identified, order: Order, deps: Deps, found: Detection | None = None
+) -> Evidence:
+    _check_time(order, deps)
+    profile = order.profile
+    features = profile.image_features if looked_at.kind is MediaKind.IMAGE else profile.video.features
+    asked = deps.witnesses
+    return witnesses.look(
+        frames, looked_at.kind, features, profile, asked, _to_the_receipt, looked_at.sha256, detection=found
+    )
+
+
+def _to_the_receipt(_: float, __: str | None) -> None:
+    """There is no ledger to charge: the evidence sums up what it cost."""
+
+
+# --------------------------------------------------------------------------- pixels
+
+
+@contextmanager
+def _place(order: Order, deps: Deps) -> Iterator[None]:
+    """A place among those who decode; raises `OutOfTime` when none comes free in time."""
+    left = (order.deadline - deps.clock.now()).total_seconds()
+    if left <= 0 or not deps.pixels.places.acquire(timeout=left):
+        raise OutOfTime
+    try:
+        yield
+    finally:
+        deps.pixels.places.release()
+
+
+def _check_time(order: Order, deps: Deps) -> None:
+    if deps.clock.now() >= order.deadline:
+        raise OutOfTime
+
+
+def _frames_of_picture(media: PictureFile, order: Order, deps: Deps) -> list[Frame]:
+    """One frame, or several of an animation: its first alone would be a way to hide the others."""
+    with _place(order, deps):
+        facts = deps.pixels.pictures.read(media.data, at_most=order.profile.video.frames)
+    return [Frame(picture.data, picture.width, picture.height) for picture in facts.pictures]
+
+
+def _detected(media: VideoFile, order: Order, deps: Deps) -> DetectionRun:
+    with media.open() as stream:
+        return deps.pixels.detector.detect(stream, report=_stopping(order, deps))
+
+
+def _stopping(order: Order, deps: Deps) -> Callable[[float], None]:
+    """Ends a detection for which nobody waits any more."""
+
+    def report(_: float) -> None:
+        _check_time(order, deps)
+
+    return report
+
+
+def _detection(run: DetectionRun, detector: Detector) -> Detection:
+    segments = detections.find_segments(run.windows, detector.class_name, detections.DEFAULT_SENSITIVITY)
+    return Detection(
+        segments=segments,
+        peak_probability=detections.peak_probability(run.windows),
+        duration=run.duration,
+        truncated=run.truncated,
+        model=detector.version,
+    )
+
+
+def _frames_of_video(media: VideoFile, run: DetectionRun, found: Detection, order: Order, deps: Deps) -> list[Frame]:
+    probabilities = timeline.probabilities_over_time(run.windows, run.duration)
+    moments = timeline.spread_moments(run.duration, probabilities, found.segments, order.profile.video.frames)
+    _check_time(order, deps)
+    with media.open() as stream:
+        return deps.pixels.frames.sample(stream, [moment.seconds for moment in moments])
