@@ -17,7 +17,8 @@ from datetime import datetime, timedelta
 from shared.domain import detections, timeline
 from shared.domain.assets import Detection
 from shared.domain.moderation.details import Details, details_of, is_worth_asking_again
-from shared.domain.moderation.findings import Evidence, Gap, MediaKind, Part
+from shared.domain.moderation.findings import Count, Evidence, Gap, MediaKind, Part
+from shared.domain.moderation.moments import frame_moments, scene_starts
 from shared.domain.moderation.profiles import Profile
 from shared.domain.moderation.receipts import Status, Verdict
 from shared.domain.moderation.verdicts import in_doubt, judge
@@ -44,6 +45,14 @@ FULL_LOOK = Gap(
     "The profile, or the doubt that the pictures leave, asks for Video Intelligence's look at the whole video, which "
     "takes longer than a client waits; ask POST /video/upload-url where to put the video for it.",
 )
+
+
+TRUNCATED = Gap(
+    Part.VIOLENCE, "truncated", "The file ends early, or is damaged in part: what is missing was not looked at."
+)
+
+SHOT_WITNESS = "fingerprint-cuts"
+"""Cuts told from two pictures a second: of shots shorter than a second it counts fewer than there are."""
 
 
 class OutOfTime(FetchFailed):
@@ -172,38 +181,40 @@ def _duration(verdict: Verdict, deps: Deps) -> timedelta | None:
 
 def _made(looked_at: _Identified, order: Order, deps: Deps) -> Moderated:
     """A new verdict. Raises as `moderate`."""
-    evidence = _evidence(looked_at, order, deps)
+    seen = _seen(looked_at.media, order, deps)
+    evidence = _look(seen, looked_at, order, deps)
     verdict = judge(evidence, order.profile)
     if order.shadow is not None:
         called = f"{order.media_ids[0]}#{looked_at.sha256[:16]}"  # clients may give one id to different content
-        shadowing.record(called, evidence, verdict, order.shadow, deps.cache.documents, deps.clock.now())
-    if looked_at.kind is MediaKind.VIDEO and in_doubt(verdict, order.profile):
-        verdict = replace(verdict, not_evaluated=(*verdict.not_evaluated, FULL_LOOK))
+        shadowing.record(called, evidence, verdict, order.shadow, deps.cache)
+    verdict = replace(verdict, not_evaluated=(*verdict.not_evaluated, *_gaps(seen, verdict, order.profile)))
     return Moderated(verdict, details_of(evidence, verdict))
 
 
-def _evidence(looked_at: _Identified, order: Order, deps: Deps) -> Evidence:
-    media = looked_at.media
-    if isinstance(media, PictureFile):
-        frames = _frames_of_picture(media, order, deps)
-        return _look(frames, looked_at, order, deps)
-    with _place(order, deps):
-        run = _detected(media, order, deps)
-        found = _detection(run, deps.pixels.detector)
-        frames = _frames_of_video(media, run, found, order, deps)
-    return _look(frames, looked_at, order, deps, found)
-
-
-def _look(
-    frames: Sequence[Frame], looked_at: _Identified, order: Order, deps: Deps, found: Detection | None = None
-) -> Evidence:
+def _look(seen: _Seen, looked_at: _Identified, order: Order, deps: Deps) -> Evidence:
     _check_time(order, deps)
     profile = order.profile
     features = profile.image_features if looked_at.kind is MediaKind.IMAGE else profile.video.features
-    asked = deps.witnesses
     return witnesses.look(
-        frames, looked_at.kind, features, profile, asked, _to_the_receipt, looked_at.sha256, detection=found
+        seen.frames,
+        looked_at.kind,
+        features,
+        profile,
+        deps.witnesses,
+        _to_the_receipt,
+        looked_at.sha256,
+        detection=seen.detection,
+        shots=seen.shots,
     )
+
+
+def _gaps(seen: _Seen, verdict: Verdict, profile: Profile) -> list[Gap]:
+    """What the witnesses don't know of a video's look."""
+    found = seen.detection
+    if found is None:
+        return []
+    full = [FULL_LOOK] if in_doubt(verdict, profile) else []
+    return [TRUNCATED, *full] if found.truncated else full
 
 
 def _to_the_receipt(_: float, __: str | None) -> None:
@@ -230,11 +241,34 @@ def _check_time(order: Order, deps: Deps) -> None:
         raise OutOfTime
 
 
-def _frames_of_picture(media: PictureFile, order: Order, deps: Deps) -> list[Frame]:
-    """One frame, or several of an animation: its first alone would be a way to hide the others."""
+@dataclass(frozen=True)
+class _Seen:
+    """The pictures to look at and, of a video, what our own detector made of it."""
+
+    frames: Sequence[Frame]
+    detection: Detection | None = None
+    shots: Count | None = None
+
+
+def _seen(media: MediaFile, order: Order, deps: Deps) -> _Seen:
+    """Of an animation several frames: its first alone would be a way to hide the others."""
     with _place(order, deps):
+        if isinstance(media, VideoFile):
+            return _seen_in_video(media, order, deps)
         facts = deps.pixels.pictures.read(media.data, at_most=order.profile.video.frames)
-    return [Frame(picture.data, picture.width, picture.height) for picture in facts.pictures]
+    return _Seen([Frame(picture.data, picture.width, picture.height) for picture in facts.pictures])
+
+
+def _seen_in_video(media: VideoFile, order: Order, deps: Deps) -> _Seen:
+    run = _detected(media, order, deps)
+    found = _detection(run, deps.pixels.detector)
+    probabilities = timeline.probabilities_over_time(run.windows, run.duration)
+    scenes = scene_starts(run.fingerprint)
+    moments = frame_moments(run.duration, probabilities, found.segments, order.profile.video.frames, scenes)
+    with media.open() as stream:
+        frames = deps.pixels.frames.sample(stream, moments)
+    shots = Count(len(scenes), SHOT_WITNESS) if run.fingerprint else None
+    return _Seen(frames, found, shots)
 
 
 def _detected(media: VideoFile, order: Order, deps: Deps) -> DetectionRun:
@@ -260,11 +294,3 @@ def _detection(run: DetectionRun, detector: Detector) -> Detection:
         truncated=run.truncated,
         model=detector.version,
     )
-
-
-def _frames_of_video(media: VideoFile, run: DetectionRun, found: Detection, order: Order, deps: Deps) -> list[Frame]:
-    probabilities = timeline.probabilities_over_time(run.windows, run.duration)
-    moments = timeline.spread_moments(run.duration, probabilities, found.segments, order.profile.video.frames)
-    _check_time(order, deps)
-    with media.open() as stream:
-        return deps.pixels.frames.sample(stream, [moment.seconds for moment in moments])

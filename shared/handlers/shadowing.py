@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 
 from shared.domain.moderation.findings import Evidence
 from shared.domain.moderation.profiles import Profile
 from shared.domain.moderation.receipts import Verdict
+from shared.domain.moderation.shadow import Summary, compare, summarize
 from shared.domain.moderation.verdicts import judge
 from shared.errors import SightlineError
-from shared.ports import Clock, Documents
+from shared.handlers import caching
+from shared.ports import Documents
 from shared.repositories import shadows
 from shared.repositories.shadows import Comparison
 
@@ -26,58 +28,47 @@ MAX_COMPARISONS = 5000
 
 @dataclass(frozen=True)
 class Report:
-    """What was compared since `since`. `verdicts`: how often what was said, by what the shadow would have said.
+    """What was compared since `since`. `flips`: the newest `MAX_FLIPS`.
 
-    `flips`: the newest `MAX_FLIPS`. `complete` is False where there was more than is read for one report.
+    `complete` is False where there was more than is read for one report; all numbers are of the newest then.
     """
 
     since: datetime
-    compared: int
-    flipped: int
-    verdicts: Mapping[str, Mapping[str, int]]
+    summary: Summary
     flips: tuple[Comparison, ...]
     complete: bool
 
 
-def record(
-    media_id: str, evidence: Evidence, verdict: Verdict, shadow: Profile, store: Documents, now: datetime
-) -> None:
+def record(media_id: str, evidence: Evidence, verdict: Verdict, shadow: Profile, store: caching.Deps) -> None:
     """Judges the evidence by the shadow profile, too, and stores the comparison. It never costs a verdict."""
     other = judge(evidence, shadow)
+    compared = compare(verdict, other)
     comparison = Comparison(
         media_id=media_id,
         profile=f"{verdict.profile} {verdict.profile_version}",
         shadow=f"{other.profile} {other.profile_version}",
-        status=verdict.status,
-        shadow_status=other.status,
-        rule=verdict.rule,
-        shadow_rule=other.rule,
-        flips=verdict.status is not other.status,
-        created_at=now,
+        status=compared.status,
+        shadow_status=compared.shadow_status,
+        rule=compared.rule,
+        shadow_rule=compared.shadow_rule,
+        flips=compared.flips,
+        created_at=store.clock.now(),
         reasons=other.reasons,
+        causes=compared.causes,
     )
     try:
-        store.commit([shadows.record(comparison)])
+        store.documents.commit([shadows.record(comparison)])
     except SightlineError as error:
         log.warning("a comparison with the shadow profile was not stored: %s", type(error).__name__)
 
 
-def report(documents: Documents, clock: Clock, hours: float) -> Report:
+def report(store: caching.Deps, hours: float) -> Report:
     """What was compared in the last `hours`, by whichever shadow profile was set then. Raises `Retryable`."""
-    since = clock.now() - timedelta(hours=hours)
-    table: dict[str, Counter[str]] = {}
-    flips: list[Comparison] = []
-    compared = 0
-    complete = True
-    for each in _newest(documents, since):
-        if compared == MAX_COMPARISONS:
-            complete = False
-            break
-        compared += 1
-        table.setdefault(each.status, Counter())[each.shadow_status] += 1
-        if each.flips:
-            flips.append(each)
-    return Report(since, compared, len(flips), table, tuple(flips[:MAX_FLIPS]), complete)
+    since = store.clock.now() - timedelta(hours=hours)
+    newest = list(islice(_newest(store.documents, since), MAX_COMPARISONS + 1))
+    read = newest[:MAX_COMPARISONS]
+    flips = tuple(islice((each for each in read if each.flips), MAX_FLIPS))
+    return Report(since, summarize(read), flips, complete=len(newest) == len(read))
 
 
 def _newest(documents: Documents, since: datetime) -> Iterator[Comparison]:

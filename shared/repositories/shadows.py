@@ -19,7 +19,7 @@ class Comparison:
     """One piece of media judged by two profiles on the same evidence.
 
     `media_id` is an asset's id or the id in a batch. `profile` and `shadow` are names with versions. `flips`: the
-    verdicts differ; `reasons` are those of the shadow's.
+    verdicts differ; `reasons` are those of the shadow's, `causes` the findings that count for one of the two alone.
     """
 
     media_id: str
@@ -32,6 +32,7 @@ class Comparison:
     flips: bool
     created_at: datetime
     reasons: tuple[str, ...] = ()
+    causes: tuple[str, ...] = ()
 
 
 def record(comparison: Comparison) -> Set:

@@ -26,13 +26,14 @@ class Flipped(BaseModel):
     rule: str
     shadow_rule: str
     reasons: list[str]
+    causes: list[str]
     created_at: datetime
 
 
 class ShadowReply(BaseModel):
     """`enabled` false: no shadow profile is set now, and what is here is of earlier. `flip_rate` is 0-1.
 
-    `verdicts`: what was said, by what the shadow would have said. `flips`: the newest 100. `complete` false: there is
+    `statuses` (`PASS -> FAIL`) are of all, `rules` and `causes` of those that flip. `flips`: the newest 100. `complete` false: there is
     more than is read for a report, and all numbers are of the newest comparisons alone.
     """
 
@@ -42,7 +43,9 @@ class ShadowReply(BaseModel):
     compared: int
     flipped: int
     flip_rate: float | None
-    verdicts: dict[str, dict[str, int]]
+    statuses: dict[str, int]
+    rules: dict[str, int]
+    causes: dict[str, int]
     flips: list[Flipped]
     complete: bool
 
@@ -53,20 +56,23 @@ def router(deps: Callable[[], caching.Deps], shadow: Profile | None) -> APIRoute
 
     @routes.get("/moderation/shadow")
     def get_shadow(hours: Annotated[float, Query(gt=0, le=MAX_HOURS)] = 24.0) -> ShadowReply:
-        return _reply(shadowing.report(deps().documents, deps().clock, hours), shadow)
+        return _reply(shadowing.report(deps(), hours), shadow)
 
     return routes
 
 
 def _reply(found: shadowing.Report, shadow: Profile | None) -> ShadowReply:
+    summary = found.summary
     return ShadowReply(
         enabled=shadow is not None,
         shadow_profile=f"{shadow.name} {shadow.version}" if shadow else None,
         since=found.since,
-        compared=found.compared,
-        flipped=found.flipped,
-        flip_rate=found.flipped / found.compared if found.compared else None,
-        verdicts={status: dict(others) for status, others in found.verdicts.items()},
+        compared=summary.compared,
+        flipped=summary.flipped,
+        flip_rate=summary.rate if summary.compared else None,
+        statuses=dict(summary.statuses),
+        rules=dict(summary.rules),
+        causes=dict(summary.causes),
         flips=[Flipped.model_validate(each, from_attributes=True) for each in found.flips],
         complete=found.complete,
     )
