@@ -171,7 +171,8 @@ class Evidence:
 
     `coverage`: the share (0-1) of each part that was evaluated; a part that is absent was not. `gaps` say why what is
     missing is missing. `witnesses`: name and version of everyone who was asked. `text`: what was read in the pictures,
-    at most `MAX_TEXT` characters.
+    at most `MAX_TEXT` characters. `safe_search` (the worst word for each of its categories) and `logos` are shown to
+    clients as they are.
     """
 
     kind: MediaKind
@@ -183,6 +184,8 @@ class Evidence:
     gaps: tuple[Gap, ...] = ()
     witnesses: tuple[str, ...] = ()
     text: str = ""
+    safe_search: Mapping[str, Likelihood] = field(default_factory=dict)
+    logos: tuple[str, ...] = ()
     cost_usd: float = 0.0
     cost_notes: tuple[str, ...] = ()
 
@@ -222,9 +225,20 @@ def combined(first: Evidence, second: Evidence) -> Evidence:
         gaps=tuple(dict.fromkeys(gaps)),
         witnesses=tuple(dict.fromkeys((*first.witnesses, *second.witnesses))),
         text="\n".join(text for text in (first.text, second.text) if text)[:MAX_TEXT],
+        safe_search=worst_words((first.safe_search, second.safe_search)),
+        logos=tuple(dict.fromkeys((*first.logos, *second.logos))),
         cost_usd=first.cost_usd + second.cost_usd,
         cost_notes=tuple(dict.fromkeys((*first.cost_notes, *second.cost_notes))),
     )
+
+
+def worst_words(answers: Iterable[Mapping[str, Likelihood]]) -> dict[str, Likelihood]:
+    """The likeliest word that any of the answers has for each category."""
+    worst: dict[str, Likelihood] = {}
+    for answer in answers:
+        for category, word in answer.items():
+            worst[category] = max(word, worst.get(category, word), key=lambda each: each.level)
+    return worst
 
 
 def _larger(one: Count | None, other: Count | None) -> Count | None:
