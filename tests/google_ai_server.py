@@ -31,6 +31,8 @@ from google.longrunning import operations_pb2, operations_pb2_grpc
 from google.protobuf import empty_pb2, json_format
 from google.rpc import status_pb2
 
+WORDS = ("UNKNOWN", "VERY_UNLIKELY", "UNLIKELY", "POSSIBLE", "LIKELY", "VERY_LIKELY")
+"""By their numbers."""
 MAX_IMAGES = 16
 MAX_IMAGE_BYTES = 7_500_000
 """Of all pictures of one request; as JSON that is 10 MB."""
@@ -365,9 +367,7 @@ def picture(
     """What Vision says of one picture; a likelihood that is not given is VERY_UNLIKELY."""
     words = dict.fromkeys(("adult", "violence", "racy", "spoof", "medical"), "VERY_UNLIKELY") | safe_search
     return vision.AnnotateImageResponse(
-        safe_search_annotation=vision.SafeSearchAnnotation(
-            **{name: vision.Likelihood[word] for name, word in words.items()}
-        ),
+        safe_search_annotation=vision.SafeSearchAnnotation(**{name: WORDS.index(word) for name, word in words.items()}),
         localized_object_annotations=[
             vision.LocalizedObjectAnnotation(name=name, score=score, bounding_poly=_corners(0.25, 0.25, 0.75, 0.5))
             for name, score in objects
@@ -400,7 +400,7 @@ def video(
     """What Video Intelligence says: (likelihood, second), (name, confidence, from, to), how many shots."""
     vi = videointelligence
     frames = [
-        vi.ExplicitContentFrame(time_offset=_duration(at), pornography_likelihood=vi.Likelihood[word])
+        vi.ExplicitContentFrame(time_offset=_duration(at), pornography_likelihood=WORDS.index(word))
         for word, at in explicit
     ]
     results = vi.VideoAnnotationResults(
@@ -425,7 +425,7 @@ def result_json(result: videointelligence.AnnotateVideoResponse, spelling: Spell
     """The result object as the service writes it."""
     message = videointelligence.AnnotateVideoResponse.pb(result)
     if spelling is Spelling.CAMEL:
-        return json_format.MessageToJson(message).encode()
+        return str(json_format.MessageToJson(message)).encode()
     snake = json_format.MessageToDict(message, preserving_proto_field_name=True, use_integers_for_enums=True)
     return json.dumps(_durations_as_objects(snake)).encode()
 

@@ -15,7 +15,7 @@ from shared.adapters.embedded.blob_keys import FILE_NAME, local_signing_key
 from shared.adapters.google import analyser_calls, vision
 from shared.adapters.google.vision import VisionAnnotator
 from shared.errors import AnalyserFailed
-from shared.ports import Feature, Frame
+from shared.ports import Feature, Frame, ImageAnnotation
 from tests.google_ai_server import GoogleAi, Method, picture, unread_picture
 
 PATIENT = AnalyserFailed.PATIENT
@@ -146,10 +146,9 @@ def test_more_answers_than_pictures_are_not_believed(annotator: VisionAnnotator,
         annotator.annotate([frame()], [Feature.SAFE_SEARCH])
 
 
-@pytest.mark.parametrize("method", ["batch_annotate_images"])
-def test_the_policy_of_repetition_is_the_librarys_but_for_its_end(method: str, annotator: VisionAnnotator) -> None:
-    transport = annotator._client.transport
-    theirs = transport._wrapped_methods[getattr(transport, method)]._retry
+def test_the_policy_of_repetition_is_the_librarys_but_for_its_end(annotator: VisionAnnotator) -> None:
+    transport: Any = annotator._client.transport
+    theirs = transport._wrapped_methods[transport.batch_annotate_images]._retry
     ours = analyser_calls.repeating(600)
     assert (ours._initial, ours._maximum, ours._multiplier) == (theirs._initial, theirs._maximum, theirs._multiplier)
     assert ours.timeout == theirs.timeout
@@ -195,9 +194,10 @@ def test_an_empty_answer_is_never_clean(annotator: VisionAnnotator, google_ai: G
     (found,) = annotator.annotate([frame()], list(Feature))
     assert found.error is not None
     assert (found.error.code, found.error.tries) == ("incomplete_answer", 2)
-    assert dataclasses.replace(found, error=None) == vision.ImageAnnotation()
+    assert dataclasses.replace(found, error=None) == ImageAnnotation()
 
 
+@pytest.mark.filterwarnings("ignore:Unrecognized Likelihood")
 def test_unknown_stays_unknown_and_so_is_what_no_library_knows_yet(
     annotator: VisionAnnotator, google_ai: GoogleAi
 ) -> None:
