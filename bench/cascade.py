@@ -124,7 +124,9 @@ def _look(clip: Path, profile: Profile, detector: Detector, deps: witnesses.Deps
 
 def _as_if_all_had_answered(evidence: Evidence) -> Evidence:
     """The same sightings, every part of a video's frames covered: Vision and Language saw nothing more."""
-    covered = {part: 1.0 for part in PARTS[MediaKind.VIDEO] if part not in {Part.OBJECTS, Part.CROWD, Part.SHOTS}}
+    covered: dict[Part, float] = {
+        part: 1.0 for part in PARTS[MediaKind.VIDEO] if part not in {Part.OBJECTS, Part.CROWD, Part.SHOTS}
+    }
     return replace(evidence, coverage={**covered, **evidence.coverage, Part.ADULT: 1.0, Part.RACY: 1.0}, gaps=())
 
 
