@@ -27,6 +27,11 @@ def profile() -> Profile:
     return load_profile("balanced")
 
 
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
 class Account:
     """What was charged."""
 
