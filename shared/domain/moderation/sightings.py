@@ -1,4 +1,4 @@
-"""What annotators and our own detector pairs, as sightings, and how much of each part they covered."""
+"""What annotators and our own detector answered, as sightings, and how much of each part they covered."""
 
 from __future__ import annotations
 
