@@ -92,12 +92,6 @@ def read_words(text: str, vocabulary: Vocabulary) -> tuple[Word, ...]:
     return tuple(Word(word.forms, origins[word.start], origins[word.end - 1] + 1) for word in words)
 
 
-def is_written_apart(folded: str) -> bool:
-    """Whether a folded piece of text holds single letters and signs only, which may be part of a word spelled out."""
-    lengths = [found.end() - found.start() for found in _ATOM.finditer(folded)]
-    return bool(lengths) and max(lengths) == 1
-
-
 def _words(atoms: Sequence[_Atom], folded: str, vocabulary: Vocabulary) -> Iterator[Word]:
     position = 0
     while position < len(atoms):
