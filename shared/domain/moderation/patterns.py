@@ -212,7 +212,7 @@ class _Scanning:
             folded = fold("\n".join(parts))
             with_runs = lines_with_long_runs(folded)
             for part, line in zip(parts, folded.split("\n"), strict=True):
-                word = line.strip(_PUNCTUATION)
+                word = line.rstrip("!").strip(_PUNCTUATION)
                 if not word.isalpha() or line in with_runs or len(word) == 1:
                     found[self._kind(word, line in with_runs)].append(part)
                 elif word in self._anchors.exact or word[:STEM] in self._anchors.stems:
