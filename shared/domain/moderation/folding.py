@@ -88,7 +88,8 @@ def letters_for_signs(word: str) -> tuple[str, ...]:
 
     Where signs outnumber letters by more than two to one, it is a number or a price with its unit, not a word.
     """
-    if word.isalpha() or 3 * sum(map(str.isalpha, word)) < len(word):
+    letters = sum(map(str.isalpha, word))
+    if not letters or letters == len(word) or 3 * letters < len(word):
         return ()
     with_i = word.translate(_LETTERS_OF_SIGNS)
     return (with_i, word.translate(_LETTERS_OF_SIGNS_WITH_L)) if "1" in word else (with_i,)

@@ -146,14 +146,14 @@ def _plain_words(atom: _Atom, vocabulary: Vocabulary) -> Iterator[Word]:
 
 
 def _spelled_words(run: Sequence[_Atom], folded: str, vocabulary: Vocabulary) -> Iterator[Word]:
-    """The words that single letters spell, parted where the gap between them is wider than elsewhere."""
+    """The words that single letters spell, parted where a gap is wider than one beside it."""
     gaps = [_width(folded[before.end : after.start]) for before, after in pairwise(run)]
-    narrow = min(gaps)
     begin = 0
-    for number, gap in enumerate((*gaps, narrow + 1), start=1):
-        if gap > narrow:
-            yield from _spelled(run[begin:number], vocabulary)
-            begin = number
+    for number, gap in enumerate(gaps):
+        if gap > min(gaps[max(number - 1, 0) : number + 2]):
+            yield from _spelled(run[begin : number + 1], vocabulary)
+            begin = number + 1
+    yield from _spelled(run[begin:], vocabulary)
 
 
 def _width(gap: str) -> int:
