@@ -144,7 +144,8 @@ def _sequences(sources: object, common: frozenset[str]) -> tuple[tuple[WordSeque
         return (), []
     if not isinstance(sources, list) or not _are_texts(sources) or not sources:
         return (), ["match is no list of at least one pattern"]
-    sequences, wrong = [], []
+    sequences: list[WordSequence] = []
+    wrong: list[str] = []
     for source in sources:
         try:
             sequences.extend(parse_sequences(source, common))
