@@ -184,4 +184,5 @@ def _rarity(element: Element, common: frozenset[str]) -> tuple[bool, int]:
     """Greater for what is rarer: long words are, for want of knowing how often each is used."""
     if element.gap or element.optional:
         return (False, -1)
-    return (not element.alternatives & common, min(map(len, element.alternatives)))
+    shortest = min(map(len, element.alternatives))
+    return (shortest > SHORTEST_ANCHOR and not element.alternatives & common, shortest)

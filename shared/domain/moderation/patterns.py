@@ -269,12 +269,18 @@ class _Scanning:
                 continue
             after = index + 1
             if self._parts[index] in self._single:
+                if len(self._parts[index]) < SPELLED_LETTERS and self._stands_alone(index):
+                    continue
                 after = self._end_of_letters(index, len(self._parts))
                 reach = self._reach_of_letters(index, after)
             else:
                 reach = anchors[self._parts[index]]
             if reach is not None:
                 yield index, after, reach
+
+    def _stands_alone(self, index: int) -> bool:
+        """Whether a word follows, as after most single letters of a text: `a`, `I`."""
+        return index + 1 < len(self._parts) and self._parts[index + 1] not in self._weightless
 
     def _reach_of_letters(self, begin: int, end: int) -> _Reach | None:
         """The reach of what the single letters of these parts spell; None when no pattern is looked for there."""
