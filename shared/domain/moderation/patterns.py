@@ -303,9 +303,8 @@ class _Scanning:
         index = begin
         while index < end:
             after = self._end_of_letters(index, end) if self._parts[index] in self._single else index + 1
-            stretch = " ".join(self._parts[index:after])
-            found = self._words_in(stretch)
-            words.extend([Word(forms, start + offset, stop + offset) for forms, start, stop in found])
+            stretch = self._parts[index] if after == index + 1 else " ".join(self._parts[index:after])
+            words.extend([Word(forms, start + offset, stop + offset) for forms, start, stop in self._words_in(stretch)])
             offset += len(stretch) + 1
             index = after
         self._words += len(words)
