@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,10 +101,10 @@ def _in_a_process(name: str, data: Path | None, runs: int) -> Run:
 
 def _measure(name: str, data: Path | None, runs: int) -> Run:
     ask, questions = _WITNESSES[name](data)
-    first = _timed(lambda: ask(questions[0]))
+    first = _timed(partial(ask, questions[0]))
     found = sum(ask(question) for question in questions)
     begun = time.process_time()
-    seconds = [_timed(lambda asked=question: ask(asked)) for _ in range(runs) for question in questions]
+    seconds = [_timed(partial(ask, question)) for _ in range(runs) for question in questions]
     processor = (time.process_time() - begun) / len(seconds)
     memory = psutil.Process().memory_info().rss
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

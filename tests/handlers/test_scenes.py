@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import BinaryIO
 
-import numpy as np
-
 from shared.domain.assets import Asset, Detection, SeenBefore
 from shared.handlers.scenes import scenes_of
 from shared.ports import FINGERPRINT_SIDE, DetectionRun, Set
@@ -17,7 +15,7 @@ from tests.fakes import NOON
 from tests.handlers.pipeline import ListBus, Pipeline, WordDetector, delivery_of
 
 MODEL = "word-detector-1"
-ONE_CUT = np.repeat(np.uint8([10, 200]), 4 * FINGERPRINT_SIDE**2).tobytes()
+ONE_CUT = bytes([10]) * 4 * FINGERPRINT_SIDE**2 + bytes([200]) * 4 * FINGERPRINT_SIDE**2
 """Two seconds dark, two seconds bright."""
 
 

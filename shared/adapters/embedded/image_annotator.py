@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -55,8 +54,12 @@ _UNABLE: Mapping[Feature, str] = {
 _NOT_INSTALLED = "The packages that {} needs are not installed."
 _WORDS: Mapping[Feature, str] = {Feature.TEXT: "reading text", Feature.FACES: "finding faces"}
 
-# One picture at a time: the networks use two cores by themselves, the cascade keeps state, and memory stays bounded.
-_LOCK = threading.Lock()
+_LOADING = threading.Lock()
+# RapidOCR keeps no state between pictures, and a core each is faster than sharing them (its threads wait by spinning).
+# A picture that is being read takes some 150 MB.
+_READING = threading.BoundedSemaphore(2)
+# The cascade keeps state while it looks.
+_FINDING = threading.Lock()
 
 
 class RapidAnnotator:
@@ -90,7 +93,7 @@ class RapidAnnotator:
         wanted = [feature for feature in _NEEDED if feature in features and feature not in self.unable]
         if not wanted:
             return [ImageAnnotation() for _ in frames]
-        with _LOCK:
+        with _LOADING:
             lookers = {feature: self._looker(feature) for feature in wanted}
         try:
             return [_annotation(frame, lookers) for frame in frames]
@@ -111,16 +114,15 @@ class RapidAnnotator:
 
 def _annotation(frame: Frame, lookers: Mapping[Feature, Callable[[Picture], Any]]) -> ImageAnnotation:
     """What was seen in one picture. None of them, however strange, costs the others."""
-    with _LOCK:
-        try:
-            picture = _decoded(frame.jpeg)
-            seen = {feature: look(picture) for feature, look in lookers.items()}
-        except AnalyserFailed as error:
-            return ImageAnnotation(error=error)
-        except Exception as error:
-            log.warning("a picture can't be looked at", exc_info=error)
-            sentence = "This picture could not be looked at."
-            return ImageAnnotation(error=AnalyserFailed("analysis_failed", sentence, tries=1))
+    try:
+        picture = _decoded(frame.jpeg)
+        seen = {feature: look(picture) for feature, look in lookers.items()}
+    except AnalyserFailed as error:
+        return ImageAnnotation(error=error)
+    except Exception as error:  # the libraries fail in whatever way they like
+        log.warning("a picture can't be looked at", exc_info=error)
+        sentence = "This picture could not be looked at."
+        return ImageAnnotation(error=AnalyserFailed("analysis_failed", sentence, tries=1))
     return ImageAnnotation(text=seen.get(Feature.TEXT), faces=seen.get(Feature.FACES))
 
 
@@ -160,7 +162,7 @@ def _load_reader() -> Callable[[Picture], str]:
             "Det.max_candidates": _MOST_LINES,
             # A batch is padded to its longest line, which costs memory and, on few cores, wins nothing.
             "Rec.rec_batch_num": 1,
-            "EngineConfig.onnxruntime.intra_op_num_threads": min(2, os.cpu_count() or 1),
+            "EngineConfig.onnxruntime.intra_op_num_threads": 1,
             "EngineConfig.onnxruntime.inter_op_num_threads": 1,
             "EngineConfig.onnxruntime.enable_cpu_mem_arena": False,
         }
@@ -169,7 +171,9 @@ def _load_reader() -> Callable[[Picture], str]:
     def lines_of(picture: Picture) -> str:
         height, width = picture.shape[:2]
         below, right = max(_THINNEST - height, 0), max(_THINNEST - width, 0)
-        found = read(cv2.copyMakeBorder(picture, 0, below, 0, right, cv2.BORDER_REPLICATE))
+        padded = cv2.copyMakeBorder(picture, 0, below, 0, right, cv2.BORDER_REPLICATE)
+        with _READING:
+            found = read(padded)
         return "\n".join(line.strip() for line in getattr(found, "txts", None) or ())
 
     return lines_of
