@@ -47,7 +47,7 @@ _NEEDED: Mapping[Feature, tuple[str, ...]] = {
     Feature.FACES: ("cv2",),
 }
 _UNABLE: Mapping[Feature, str] = {
-    Feature.SAFE_SEARCH: "No analyser here sees what is adult, racy or violent in a picture; only Google's Vision does.",
+    Feature.SAFE_SEARCH: "Nothing here sees what is adult, racy or violent in a picture; only Google's Vision does.",
     Feature.OBJECTS: "No analyser here recognises objects such as weapons; only Google's Vision does.",
     Feature.LABELS: "No analyser here recognises scenes; only Google's Vision does.",
     Feature.LOGOS: "No analyser here recognises logos; only Google's Vision does.",
