@@ -130,6 +130,10 @@ def test_the_order_of_the_keys_does_not_matter() -> None:
     assert read(entry(shot_label_annotations=[backwards])).labels == (Spotted("Fire", 0.5, 1.0, 2.0),)
 
 
+def test_a_text_of_no_known_place_or_confidence_is_still_a_text() -> None:
+    assert read(entry(text_annotations=[{"text": "EXIT"}])).texts == (Spotted("EXIT", 0.0, 0.0, 0.0),)
+
+
 def test_of_one_name_the_most_confident_place_counts() -> None:
     long = label("Fire", 0.5, "1s", "2s")
     long["segments"] += [{"segment": {"start_time_offset": "8s", "end_time_offset": "9s"}, "confidence": 0.9}]

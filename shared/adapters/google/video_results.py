@@ -299,10 +299,10 @@ class _Reading:
         self._add("texts", text.get("text"), text)
 
     def _add(self, kind: str, name: object, values: Mapping[str, Any]) -> None:
-        if not isinstance(name, str) or not name or "best" not in values:
+        if not isinstance(name, str) or not name:
             return
         readable = name.encode("utf-8", "replace").decode("utf-8")
-        confidence, start, end = values["best"]
+        confidence, start, end = values.get("best", (0.0, 0.0, 0.0))
         self._found[kind].add(readable, Spotted(readable, confidence, start, end))
 
 
