@@ -23,7 +23,7 @@ from shared.ports import Spotted, VideoAnnotation
 from tests.google_ai_server import Spelling, result_json, video
 
 BACKENDS = {name: ijson.get_backend(name) for name in ("yajl2_c", "python")}
-LOOKED: dict[str, Any] = {"explicit_annotation": {"frames": [{}]}, "shot_annotations": [{}]}
+LOOKED: dict[str, Any] = {"explicit_annotation": {"frames": [{"pornography_likelihood": 1}]}, "shot_annotations": [{}]}
 """An entry of a video in which there is nothing to see."""
 
 
@@ -114,7 +114,7 @@ def test_every_way_to_write_a_time(written: Any, seconds: float, backend: Any) -
     [(4, "LIKELY"), ("LIKELY", "LIKELY"), ("5", None), (9, None), (-1, None), ("HUGE", None), (1, None), (None, None)],
 )
 def test_every_way_to_write_a_likelihood(written: Any, word: str | None, backend: Any) -> None:
-    frames = [{"time_offset": "1s", "pornography_likelihood": written}]
+    frames = [{"time_offset": "1s", "pornography_likelihood": written}, {"pornography_likelihood": 1}]
     found = read(entry(explicit_annotation={"frames": frames}), backend)
     assert [each.name for each in found.explicit or ()] == ([word] if word else [])
 
@@ -166,6 +166,12 @@ def test_frames_and_shots_are_always_there_or_were_not_evaluated() -> None:
     assert (found.explicit, found.shots, found.texts) == (None, None, None)
     assert set(found.problems) == {"explicit", "shots", "texts"}
     assert [each.name for each in found.labels or ()] == ["Fire"]
+
+
+@pytest.mark.parametrize("explicit", [{}, {"frames": []}, {"frames": [{}, {"pornography_likelihood": "UNKNOWN"}]}])
+def test_frames_that_say_nothing_are_not_clean(explicit: dict[str, Any], backend: Any) -> None:
+    found = read(entry(explicit_annotation=explicit), backend)
+    assert (found.explicit, set(found.problems)) == (None, {"explicit"})
 
 
 def test_an_entry_that_says_nothing_is_never_clean() -> None:
