@@ -134,11 +134,18 @@ def test_a_text_of_no_known_place_or_confidence_is_still_a_text() -> None:
     assert read(entry(text_annotations=[{"text": "EXIT"}])).texts == (Spotted("EXIT", 0.0, 0.0, 0.0),)
 
 
-def test_of_one_name_the_most_confident_place_counts() -> None:
-    long = label("Fire", 0.5, "1s", "2s")
-    long["segments"] += [{"segment": {"start_time_offset": "8s", "end_time_offset": "9s"}, "confidence": 0.9}]
+@pytest.mark.parametrize("name", [{}, {"description": ""}, {"description": 7}, None, "Fire"])
+def test_a_label_without_a_name_is_none(name: Any, backend: Any) -> None:
+    nameless = label("Fire", 0.5) | {"entity": name}
+    assert read(entry(shot_label_annotations=[nameless]), backend).labels == ()
+
+
+@pytest.mark.parametrize("order", itertools.permutations([(0.5, "1s"), (0.9, "8s"), (0.6, "4s")]))
+def test_of_one_name_the_most_confident_place_counts(order: Any) -> None:
+    segments = [{"segment": {"start_time_offset": at}, "confidence": sure} for sure, at in order]
+    long = {"entity": {"description": "Fire"}, "segments": segments}
     found = read(entry(shot_label_annotations=[long], segment_label_annotations=[label("Fire", 0.7)]))
-    assert found.labels == (Spotted("Fire", 0.9, 8.0, 9.0),)
+    assert found.labels == (Spotted("Fire", 0.9, 8.0, 8.0),)
 
 
 # --------------------------------------------------------------------------- what is missing
