@@ -140,7 +140,7 @@ def test_a_label_without_a_name_is_none(name: Any, backend: Any) -> None:
     assert read(entry(shot_label_annotations=[nameless]), backend).labels == ()
 
 
-@pytest.mark.parametrize("order", itertools.permutations([(0.5, "1s"), (0.9, "8s"), (0.6, "4s")]))
+@pytest.mark.parametrize("order", list(itertools.permutations([(0.5, "1s"), (0.9, "8s"), (0.6, "4s")])))
 def test_of_one_name_the_most_confident_place_counts(order: Any) -> None:
     segments = [{"segment": {"start_time_offset": at}, "confidence": sure} for sure, at in order]
     long = {"entity": {"description": "Fire"}, "segments": segments}
