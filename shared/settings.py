@@ -217,11 +217,11 @@ class ContextSettings(MediaSettings, GeminiSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class GoogleWitnessSettings:
-    """Where Google's analysers are reached: host:port of an emulator, asked without credentials; unset, Google's own."""
+    """Where Google's analysers are: host:port of an emulator, asked without credentials; unset, Google's own."""
 
     vision_endpoint: str | None = variable("VISION_ENDPOINT", _address, default=None)
     language_endpoint: str | None = variable("LANGUAGE_ENDPOINT", _address, default=None)
-    video_intelligence_endpoint: str | None = variable("VIDEO_INTELLIGENCE_ENDPOINT", _address, default=None)
+    video_endpoint: str | None = variable("VIDEO_INTELLIGENCE_ENDPOINT", _address, default=None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -121,11 +121,15 @@ class GoogleAi:
         self.address = ""
         self._lock = threading.RLock()
         self._stopped = threading.Event()
+        self._timers: list[threading.Timer] = []
         self.behave()
 
     def behave(self) -> None:
         """Forgets calls, operations and every instruction: all is calm, and nothing fails."""
         with self._lock:
+            for timer in self._timers:
+                timer.cancel()
+            self._timers = []
             self.calls: list[Call] = []
             self.see = lambda _jpeg: picture()
             self.moderate = lambda _text: {"Toxic": 0.01}
@@ -165,6 +169,10 @@ class GoogleAi:
         """Ends an operation now, as its plan says; nothing happens if it has ended."""
         with self._lock:
             running = self._operations[name]
+        self._end(running)
+
+    def _end(self, running: _Running) -> None:
+        with self._lock:
             if running.ended:
                 return
             running.ended = True
@@ -231,10 +239,15 @@ class GoogleAi:
             if not plan.lost:
                 self._operations[name] = _Running(plan, request.output_uri)
         if plan.after_seconds is not None and not plan.lost:
-            timer = threading.Timer(plan.after_seconds, self.finish, [name])
-            timer.daemon = True
-            timer.start()
+            self._end_later(plan.after_seconds, name)
         return operations_pb2.Operation(name=name)
+
+    def _end_later(self, seconds: float, name: str) -> None:
+        timer = threading.Timer(seconds, self.finish, [name])
+        timer.daemon = True
+        with self._lock:
+            self._timers.append(timer)
+        timer.start()
 
     # ----------------------------------------------------------------- operations
 
