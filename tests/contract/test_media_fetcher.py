@@ -382,6 +382,12 @@ HOSTILE_SERVERS: dict[str, tuple[Script, str, int]] = {
     "an endless chunk size": (endlessly(CHUNKED, b"0" * 1000), "incomplete", 503),
     "kilobytes of framing for each byte": (endlessly(CHUNKED, b"1;" + b"e" * 9000 + b"\r\nx\r\n"), "too_large", 413),
     "endless trailers": (endlessly(CHUNKED + b"0\r\n", b"A: b\r\n" * 100), "incomplete", 503),
+    "one byte too many in chunks": (
+        says(CHUNKED + chunk(b"x" * MAX) + chunk(b"x") + b"0\r\n\r\n"),
+        "too_large",
+        413,
+    ),
+    "one byte too many of no length": (says(answer("200 OK") + b"x" * (MAX + 1)), "too_large", 413),
     "a length over the limit": (says(answer("200 OK", f"Content-Length: {MAX + 1}")), "too_large", 413),
     "a length beyond all numbers": (says(answer("200 OK", "Content-Length: " + "9" * 19)), "too_large", 413),
     "less than was declared": (says(answer("200 OK", "Content-Length: 1000") + b"x" * 999), "incomplete", 503),
