@@ -90,10 +90,11 @@ def test_a_likelihood_counts_from_its_word_on(
     ("profile", "crowd", "shots", "mood"), [(BALANCED, 5, 45, -0.5), (STRICT, 3, 30, -0.3)], ids=["balanced", "strict"]
 )
 def test_faces_shots_and_moods_count_beyond_their_limits(profile: Profile, crowd: int, shots: int, mood: float) -> None:
-    for limit, field in ((crowd, "faces"), (shots, "shots")):
-        at = only(evidence(**{field: Count(limit, "counter")}), profile)
-        above = only(evidence(**{field: Count(limit + 1, "counter")}), profile)
-        assert (at.counted, above.counted, above.tier) == (False, True, Tier.SOCIAL)
+    for beyond, counted in ((0, False), (1, True)):
+        faces = only(evidence(faces=Count(crowd + beyond, "counter")), profile)
+        cuts = only(evidence(shots=Count(shots + beyond, "counter")), profile)
+        assert (faces.counted, cuts.counted) == (counted, counted)
+        assert {faces.tier, cuts.tier} == {Tier.SOCIAL}
     assert only(evidence(sentiment=Sentiment(mood, "language")), profile).counted
     assert not only(evidence(sentiment=Sentiment(mood + 0.01, "language")), profile).counted
     assert found(evidence(sentiment=Sentiment(0.9, "language"), faces=Count(0, "counter")), profile) == ()
