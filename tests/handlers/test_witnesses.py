@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from shared.policies import load_patterns, load_profile
 
 from shared.domain.assets import Detection
 from shared.domain.detections import Segment
@@ -13,7 +14,6 @@ from shared.domain.moderation.prices_of_looks import image_cost, text_cost
 from shared.domain.moderation.profiles import Profile
 from shared.handlers import witnesses
 from shared.handlers.spending import Spending
-from shared.policies import load_patterns, load_profile
 from shared.ports import Documents, Feature, ImageAnnotation, Seen, TextAnnotation
 from tests.fakes import ManualClock
 from tests.handlers.scripted_witnesses import SAFE, ScriptedAnnotator, ScriptedText, failure, frames, innocent
@@ -25,6 +25,11 @@ ALL = tuple(Feature)
 @pytest.fixture(scope="module")
 def profile() -> Profile:
     return load_profile("balanced")
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 class Account:
@@ -142,7 +147,7 @@ def test_what_the_profile_does_not_ask_of_a_video_is_named(profile: Profile) -> 
 
 
 def test_our_detector_is_a_witness_of_violence(profile: Profile) -> None:
-    fight = Detection((Segment(3.0, 5.0, 0.91, "violence", ""),), 0.91, 9.0, truncated=False, model="motion-1")
+    fight = Detection((Segment(3.0, 5.0, 0.91, "violence"),), 0.91, 9.0, truncated=False, model="motion-1")
 
     def fails(_: int) -> ImageAnnotation:
         raise failure()
