@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import tomllib
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from shared.domain.incidents import Priority
 from shared.domain.moderation.findings import Factor, Likelihood, Part, Tier
+from shared.domain.moderation.prices_of_looks import image_cost, video_cost
 from shared.domain.moderation.profile_files import PATTERN_CATEGORIES, merged, profile_of
 from shared.domain.moderation.profiles import Word
 from shared.domain.moderation.receipts import Status
@@ -40,9 +42,17 @@ def test_balanced_is_the_table_of_the_specification() -> None:
         Factor.SENTIMENT: 0.05,
     }
     assert (BALANCED.fail_score, BALANCED.caution_score, BALANCED.lone_contextual) == (0.70, 0.50, 0.85)
-    assert BALANCED.video.features == (Feature.SAFE_SEARCH, Feature.LABELS)
+    assert BALANCED.video.features == (Feature.SAFE_SEARCH, Feature.LABELS, Feature.TEXT)
     assert BALANCED.incident.priority is Priority.HIGH
     assert BALANCED.required == frozenset()
+
+
+def test_frames_leave_money_for_looking_twice_at_one_video_in_twenty() -> None:
+    now = datetime(2026, 11, 22, tzinfo=UTC)
+    every_video = video_cost(120.0, now)
+    plan = BALANCED.video
+
+    assert image_cost(plan.frames, plan.features, now) + 0.05 * every_video <= 0.10 * every_video
 
 
 def test_strict_changes_what_it_names_and_keeps_the_rest() -> None:
