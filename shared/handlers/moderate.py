@@ -21,6 +21,7 @@ from functools import partial
 from shared.delivery import Attempt, Consumer, Outcome, Work, work_for
 from shared.domain.assets import Asset
 from shared.domain.moderation.findings import Evidence, Gap, MediaKind, Part, combined
+from shared.domain.moderation.in_force import InForce
 from shared.domain.moderation.moderated import (
     FIRST_LOOK,
     SKIP_SENTENCES,
@@ -40,7 +41,6 @@ from shared.domain.reuse import ReuseMode
 from shared.domain.stages import Stage, StageRecord, StageState
 from shared.errors import AnalyserFailed, BudgetExhausted, NotReady, Retryable
 from shared.handlers import concluding, witnesses
-from shared.handlers.concluding import Policies
 from shared.handlers.looking import Pictures, frames_of
 from shared.handlers.spending import Spending
 from shared.messages import MediaDetected, decode
@@ -66,7 +66,7 @@ class Deps:
     clock: Clock
     pictures: Pictures
     witnesses: witnesses.Deps
-    policies: Policies
+    profiles: InForce
     full: FullLook | None = None
     reuse: ReuseMode = ReuseMode.SIMILAR
 
@@ -94,7 +94,7 @@ def handle(message: MediaDetected, deps: Deps, attempt: Attempt) -> Outcome:
     asset, version = assets.get_with_version(deps.documents, attempt.asset_id)
     if asset.facts is None:
         raise NotReady("no_facts", "The upload was never identified.")
-    profile = deps.policies.of(asset.strict_mode)
+    profile = deps.profiles.of(strict=asset.strict_mode)
     earlier = None if message.replay else _judged_before(asset, profile, deps)
     if earlier is not None:
         return _taken_over(asset, version, earlier, message.bucket, deps)
@@ -241,9 +241,7 @@ def _provisional(asset: Asset, version: str, look: Look, profile: Profile, bucke
     return Outcome(writes=(*ended.writes, running), version=concluding.named(verdict))
 
 
-def _final(
-    asset: Asset, version: str, look: Look, skip: _Skip, profile: Profile, bucket: str, deps: Deps
-) -> Outcome:
+def _final(asset: Asset, version: str, look: Look, skip: _Skip, profile: Profile, bucket: str, deps: Deps) -> Outcome:
     now = deps.clock.now()
     seen = look.evidence
     if skip.gap:
@@ -251,7 +249,7 @@ def _final(
     verdict = judge(seen, profile)
     moderation = replace(moderation_of(verdict, profile, now), look=look.name, strict=asset.strict_mode)
     ended = concluding.conclude(asset, version, moderation, bucket)
-    compared = concluding.comparison(asset, verdict, seen, deps.policies, now)
+    compared = concluding.comparison(asset, verdict, seen, deps.profiles, now)
     return Outcome(
         writes=(*ended.writes, _annotate_skipped(asset, skip, now), *compared),
         messages=ended.messages,
