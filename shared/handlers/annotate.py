@@ -24,6 +24,7 @@ from shared.domain.moderation.verdicts import judge
 from shared.domain.stages import ENDED, Stage, StageRecord, StageState, whole_ledger
 from shared.errors import Malformed, NotFound, Retryable
 from shared.handlers import concluding, witnesses
+from shared.handlers.concluding import detector_of
 from shared.handlers.triggers import ANY_GENERATION
 from shared.handlers.witnesses import Read
 from shared.messages import AnnotationsFinalised, decode_annotations
@@ -144,7 +145,10 @@ def _with(
     now, profile = deps.clock.now(), deps.profiles.of(strict=before.strict)
     verdict = judge(seen, profile)
     after = replace(
-        moderation_of(verdict, profile, now), look=before.look, strict=before.strict, operation=before.operation
+        moderation_of(verdict, profile, now, detector_of(asset)),
+        look=before.look,
+        strict=before.strict,
+        operation=before.operation,
     )
     ended = concluding.conclude(asset, version, after, message.bucket)
     compared = concluding.comparison(asset, verdict, seen, deps.profiles, now)

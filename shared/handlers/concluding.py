@@ -63,6 +63,11 @@ def comparison(
     return (shadows.record(compared),)
 
 
+def detector_of(asset: Asset) -> str | None:
+    """The witness that our own detector was."""
+    return asset.detection.model if asset.detection else None
+
+
 def named(verdict: Verdict) -> str:
     """What judged, as the ledger and comparisons name it."""
     return f"{verdict.profile} {verdict.profile_version}"

@@ -41,6 +41,7 @@ from shared.domain.reuse import ReuseMode
 from shared.domain.stages import Stage, StageRecord, StageState
 from shared.errors import AnalyserFailed, BudgetExhausted, NotReady, Retryable
 from shared.handlers import concluding, witnesses
+from shared.handlers.concluding import detector_of
 from shared.handlers.looking import Pictures, frames_of
 from shared.handlers.spending import Spending
 from shared.messages import MediaDetected, decode
@@ -167,13 +168,14 @@ def _worth_asking_again(look: Look) -> bool:
 
 
 def _ask(asset: Asset, profile: Profile, deps: Deps, attempt: Attempt) -> Evidence:
-    still = asset.kind is MediaKind.IMAGE
+    # What costs nothing is asked of frames, too.
+    all_features = asset.kind is MediaKind.IMAGE or deps.witnesses.vision_money is None
     seen = frames_of(asset, profile, deps.pictures)
     attempt.report(0.3)
     return witnesses.look(
         seen.frames,
         asset.kind,
-        profile.image_features if still else profile.video.features,
+        profile.image_features if all_features else profile.video.features,
         profile,
         deps.witnesses,
         attempt.charge,
@@ -230,7 +232,7 @@ def _provisional(asset: Asset, version: str, look: Look, profile: Profile, bucke
     assert look.operation is not None  # noqa: S101 - it was started for this
     verdict = judge(look.evidence, profile)
     moderation = replace(
-        moderation_of(verdict, profile, deps.clock.now()),
+        moderation_of(verdict, profile, deps.clock.now(), detector_of(asset)),
         look=look.name,
         final=False,
         strict=asset.strict_mode,
@@ -247,7 +249,9 @@ def _final(asset: Asset, version: str, look: Look, skip: _Skip, profile: Profile
     if skip.gap:
         seen = replace(seen, gaps=(*seen.gaps, Gap(Part.ADULT, skip.code, skip.sentence)))
     verdict = judge(seen, profile)
-    moderation = replace(moderation_of(verdict, profile, now), look=look.name, strict=asset.strict_mode)
+    moderation = replace(
+        moderation_of(verdict, profile, now, detector_of(asset)), look=look.name, strict=asset.strict_mode
+    )
     ended = concluding.conclude(asset, version, moderation, bucket)
     compared = concluding.comparison(asset, verdict, seen, deps.profiles, now)
     return Outcome(
