@@ -17,6 +17,7 @@ from fastapi import APIRouter
 
 from infra import topology
 from local.ticker import Ticker
+from shared import policies
 from shared.adapters.embedded.blob_folder import BlobFolder
 from shared.adapters.embedded.blob_keys import local_signing_key
 from shared.adapters.embedded.blob_notifications import NotificationRelay
@@ -31,6 +32,8 @@ from shared.adapters.system_clock import SystemClock
 from shared.delivery import StageRunner, receive, receive_tick
 from shared.detection.contact_sheet import TileSheets
 from shared.detection.detector import load_detector
+from shared.detection.frames import VideoFrames
+from shared.detection.pictures import SafePictures
 from shared.detection.probe import StreamProbe
 from shared.errors import SightlineError
 from shared.handlers import (
@@ -39,15 +42,19 @@ from shared.handlers import (
     correlate,
     detect,
     direct,
+    escalate,
     ingest,
     labelling,
+    looking,
     maintain,
+    moderate,
     observe,
     replays,
     reuse,
     scoring,
     signals,
     uploads,
+    witnesses,
 )
 from shared.handlers.spending import Spending
 from shared.handlers.watched_model import WatchedModel
@@ -67,6 +74,9 @@ MAXIMUM_BACKOFF = timedelta(seconds=60)
 """Shorter than in the cloud: on one machine nobody else is kept waiting."""
 
 PENDING_SECONDS = 5.0
+
+NOT_HERE = frozenset({"annotate"})
+"""Nobody here looks at whole videos, so there are no results to go on with."""
 
 
 class FolderInUse(SightlineError):
@@ -98,9 +108,14 @@ def queue_subscriptions(declared: topology.Topology) -> list[QueueSubscription]:
             maximum_backoff=MAXIMUM_BACKOFF,
             workers=os.cpu_count() or 1,
         )
-        for name, function in declared.event_functions().items()
+        for name, function in functions_here(declared).items()
         if function.trigger
     ]
+
+
+def functions_here(declared: topology.Topology) -> dict[str, topology.Function]:
+    """The event functions that this home has a use for."""
+    return {name: function for name, function in declared.event_functions().items() if name not in NOT_HERE}
 
 
 def _gemini(config: EmbeddedSettings, media: FolderBlobs) -> gemini_files.FilesGemini | None:
@@ -136,6 +151,8 @@ class Home:
         self.images = RapidAnnotator()
         self.texts = LexiconAnalyzer()
         self._scoring = scoring.Deps(self.media, self.detector, TileSheets())
+        self._profiles = policies.load_in_force(config.profile, config.shadow_profile)
+        self._witnesses = witnesses.Deps(self.images, self.texts, policies.load_patterns())
         self._observe = observe.Deps(self.documents, self._clock, TimeOrderedIds(self._clock), config.policy())
 
     def start(self) -> None:
@@ -161,25 +178,22 @@ class Home:
         """What handles each subscription of the topology."""
         runner = StageRunner(self.documents, self.queue, self._clock, timedelta(seconds=self.config.lease_seconds))
         stages: dict[str, Callable[[Delivery], None]] = {
-            "ingest": partial(
-                receive,
-                ingest.consumer,
-                ingest.Deps(self.documents, self.media, StreamProbe(), self._clock, self.config.reuse_policy()),
-                runner,
-            ),
+            "ingest": partial(receive, ingest.consumer, self._ingest_deps(), runner),
             "detect": partial(receive, detect.consumer, self._detect_deps(), runner),
             "context": partial(receive, context.consumer, self._context_deps(), runner),
             "correlate": partial(receive, correlate.consumer, correlate.Deps(self._observe), runner),
+            "moderate": partial(receive, moderate.consumer, self._moderate_deps(), runner),
+            "escalate": partial(receive, escalate.consumer, escalate.Deps(self._observe), runner),
             "maintain": partial(receive_tick, "maintain", partial(maintain.sweep, self._maintain_deps())),
         }
-        declared = self._declared.event_functions()
+        declared = functions_here(self._declared)
         return {topology.subscription_name(name, f.trigger or ""): stages[name] for name, f in declared.items()}
 
     def routers(self) -> list[APIRouter]:
         """The HTTP interface of all functions together."""
         upload_deps = upload_routes.Deps(
             uploads.Deps(self.documents, self.media, self._clock),
-            analyze.Deps(self.documents, self.media, self.queue, bucket_name("media")),
+            analyze.Deps(self.documents, self.media, self.queue, self._clock, bucket_name("media")),
         )
         direct_deps = direct.Deps(self.documents, StreamProbe(), self._scoring, self._clock)
         signal_deps = signals.Deps(self._observe, self.queue)
@@ -199,6 +213,16 @@ class Home:
             incidents.router(lambda: self.documents),
             service.router(self._service_deps),
         ]
+
+    def _ingest_deps(self) -> ingest.Deps:
+        policy = self.config.reuse_policy()
+        return ingest.Deps(self.documents, self.media, StreamProbe(), SafePictures(), self._clock, policy)
+
+    def _moderate_deps(self) -> moderate.Deps:
+        """Nobody here looks at whole videos, and nobody bills."""
+        pictures = looking.Pictures(self.documents, self.media, VideoFrames(), SafePictures())
+        mode = self.config.reuse_analyses
+        return moderate.Deps(self.documents, self._clock, pictures, self._witnesses, self._profiles, None, mode)
 
     def _detect_deps(self) -> detect.Deps:
         finding = reuse.Deps(self.documents, self.media, self._clock, self.config.reuse_policy())
@@ -228,6 +252,7 @@ class Home:
             bucket=bucket_name("media"),
             grace=timedelta(seconds=self.config.grace_seconds),
             cleaners=(self.gemini.remove_leftovers,) if self.gemini else (),
+            keep=self.config.quarantine(),
         )
 
     def _sweeper_state(self) -> str:

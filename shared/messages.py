@@ -95,7 +95,7 @@ class MediaDetected:
 class MediaModerated:
     """The verdict on an upload is final. `categories` are those of the findings that counted.
 
-    `status` is `PASS`, `FAIL` or `ERROR` (nothing could be evaluated), `rule` what decided; `score` and `confidence` 0-1.
+    `status` is `PASS`, `FAIL` or `ERROR` (nothing could be evaluated), `rule` what decided. `score`, `confidence`: 0-1.
     """
 
     TYPE: ClassVar[str] = "media-moderated.v1"

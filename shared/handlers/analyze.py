@@ -1,9 +1,9 @@
 """A client asks for the analysis of what it uploaded (M).
 
 The pipeline starts by itself when the upload is complete, so there is mostly nothing to do but to remember how strict
-moderation shall be; a file that was moderated less strictly is moderated again. Only where the object is there and nobody has begun on it was its notification lost: then it is
-published again. So it is where the sweeper gave the file up before it came: nobody ever claimed its
-work. The key of the work makes a notification that was merely late harmless.
+moderation shall be; a file that was moderated less strictly is moderated again. Only where the object is there and
+nobody has begun on it was its notification lost: then it is published again. So it is where the sweeper gave the file
+up before it came: nobody ever claimed its work. The key of the work makes a notification that was merely late harmless.
 """
 
 from __future__ import annotations

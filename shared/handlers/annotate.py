@@ -1,7 +1,7 @@
 """The stage that goes on when Video Intelligence has written its result: read it, judge anew, make the verdict final.
 
-However it ends, a final verdict is left: where the result is broken or can't be read, that of the frames. Where not even
-that can be stored (its workers were lost), the sweeper does it (`shared/handlers/operations.py`).
+However it ends, a final verdict is left: where the result is broken or can't be read, that of the frames. Where not
+even that can be stored (its workers were lost), the sweeper does it (`shared/handlers/operations.py`).
 
 A result may come before the verdict that waits for it (again later), twice (one piece of work), after the operation was
 given up (it still counts), or for a look that another has replaced (passed by).
@@ -17,13 +17,14 @@ from shared.delivery import Attempt, Consumer, Outcome, Work, stage_name
 from shared.domain.assets import Asset
 from shared.domain.moderation.annotations import evidence_of_annotation
 from shared.domain.moderation.findings import Evidence, MediaKind, Place, combined
+from shared.domain.moderation.in_force import InForce
 from shared.domain.moderation.moderated import FIRST_LOOK, Moderation, Operation, annotation_of, moderation_of
 from shared.domain.moderation.receipts import Status
 from shared.domain.moderation.verdicts import judge
 from shared.domain.stages import ENDED, Stage, StageRecord, StageState, whole_ledger
 from shared.errors import Malformed, NotFound, Retryable
 from shared.handlers import concluding, witnesses
-from shared.handlers.concluding import Policies
+from shared.handlers.concluding import detector_of
 from shared.handlers.triggers import ANY_GENERATION
 from shared.handlers.witnesses import Read
 from shared.messages import AnnotationsFinalised, decode_annotations
@@ -46,7 +47,7 @@ class Deps:
     clock: Clock
     video: VideoAnnotator
     witnesses: witnesses.Deps
-    policies: Policies
+    profiles: InForce
 
 
 def prepare(message: AnnotationsFinalised, deps: Deps) -> Work | None:
@@ -113,7 +114,7 @@ def _together(asset: Asset, moderation: Moderation, operation: Operation, deps: 
         [Read(each.name, Place(each.start, each.end)) for each in found.texts or ()],
         MediaKind.VIDEO,
         0.0 if found.texts is None else 1.0,
-        deps.policies.of(moderation.strict),
+        deps.profiles.of(strict=moderation.strict),
         deps.witnesses,
         attempt.charge,
         asset.id,
@@ -141,13 +142,16 @@ def _with(
     message: AnnotationsFinalised,
     deps: Deps,
 ) -> Outcome:
-    now, profile = deps.clock.now(), deps.policies.of(before.strict)
+    now, profile = deps.clock.now(), deps.profiles.of(strict=before.strict)
     verdict = judge(seen, profile)
     after = replace(
-        moderation_of(verdict, profile, now), look=before.look, strict=before.strict, operation=before.operation
+        moderation_of(verdict, profile, now, detector_of(asset)),
+        look=before.look,
+        strict=before.strict,
+        operation=before.operation,
     )
     ended = concluding.conclude(asset, version, after, message.bucket)
-    compared = concluding.comparison(asset, verdict, seen, deps.policies, now)
+    compared = concluding.comparison(asset, verdict, seen, deps.profiles, now)
     again = _escalating_again(asset, before, after, message)
     return Outcome(
         writes=(*ended.writes, *compared, *again),

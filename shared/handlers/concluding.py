@@ -10,8 +10,8 @@ from datetime import datetime
 
 from shared.domain.assets import Asset
 from shared.domain.moderation.findings import Evidence
+from shared.domain.moderation.in_force import InForce
 from shared.domain.moderation.moderated import Moderation, quarantine_after
-from shared.domain.moderation.profiles import Profile
 from shared.domain.moderation.receipts import Verdict
 from shared.domain.moderation.verdicts import judge
 from shared.domain.stages import Stage
@@ -20,19 +20,6 @@ from shared.messages import Message
 from shared.ports import Write
 from shared.repositories import assets, shadows
 from shared.repositories.shadows import Comparison
-
-
-@dataclass(frozen=True)
-class Policies:
-    """The profiles in force. `shadow` is scored alongside and decides nothing."""
-
-    normal: Profile
-    strict: Profile
-    shadow: Profile | None = None
-
-    def of(self, strict: bool) -> Profile:
-        """The profile of an upload in strict mode, or in none."""
-        return self.strict if strict else self.normal
 
 
 @dataclass(frozen=True)
@@ -55,12 +42,12 @@ def conclude(asset: Asset, version: str, moderation: Moderation, bucket: str) ->
 
 
 def comparison(
-    asset: Asset, verdict: Verdict, evidence: Evidence, policies: Policies, now: datetime
+    asset: Asset, verdict: Verdict, evidence: Evidence, profiles: InForce, now: datetime
 ) -> tuple[Write, ...]:
     """The write that keeps what the shadow profile would have said; nothing without one."""
-    if policies.shadow is None:
+    if profiles.shadow is None:
         return ()
-    other = judge(evidence, policies.shadow)
+    other = judge(evidence, profiles.shadow)
     compared = Comparison(
         media_id=asset.id,
         profile=named(verdict),
@@ -74,6 +61,11 @@ def comparison(
         reasons=other.reasons,
     )
     return (shadows.record(compared),)
+
+
+def detector_of(asset: Asset) -> str | None:
+    """The witness that our own detector was."""
+    return asset.detection.model if asset.detection else None
 
 
 def named(verdict: Verdict) -> str:

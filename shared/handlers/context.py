@@ -14,8 +14,8 @@ from functools import partial
 from shared.delivery import Attempt, Consumer, Outcome, Work, work_for
 from shared.domain.assets import Asset
 from shared.domain.context import PROMPT, RESPONSE_SCHEMA, Context
-from shared.domain.reuse import ReuseMode, may_share_context
 from shared.domain.moderation.findings import MediaKind
+from shared.domain.reuse import ReuseMode, may_share_context
 from shared.domain.stages import STILL_IMAGE, Stage, StageState
 from shared.errors import AnalyserFailed, BudgetExhausted, NotReady, Retryable
 from shared.handlers import describing

@@ -7,18 +7,23 @@ from dataclasses import dataclass
 
 from shared.domain.assets import Asset
 from shared.domain.moderation.findings import Count, MediaKind
+from shared.domain.moderation.moments import frame_moments
 from shared.domain.moderation.profiles import Profile
-from shared.domain.timeline import spread_moments
 from shared.errors import NotFound
+from shared.handlers.scenes import scenes_of
 from shared.handlers.stills import read_still, still_frames
-from shared.ports import Blobs, Frame, FrameSampler, PictureReader
+from shared.ports import Blobs, Documents, Frame, FrameSampler, PictureReader
 from shared.repositories import timelines
+
+SCENES = "scenes-2hz"
+"""The witness that counts shots by how the video looks twice a second: of shots shorter than that, fewer."""
 
 
 @dataclass(frozen=True)
 class Pictures:
     """Where the pictures come from."""
 
+    documents: Documents
     media: Blobs
     sampler: FrameSampler
     reader: PictureReader
@@ -41,17 +46,18 @@ def frames_of(asset: Asset, profile: Profile, pictures: Pictures) -> Shown:
     if asset.kind is MediaKind.IMAGE:
         with pictures.media.open(asset.object_name, generation=asset.generation) as stream:
             return Shown(still_frames(read_still(stream, pictures.reader, at_most=at_most)))
-    moments = _moments(asset, at_most, pictures.media)
+    scenes = scenes_of(asset, pictures.documents, pictures.media)
+    moments = _moments(asset, at_most, scenes or (), pictures.media)
     with pictures.media.open(asset.object_name, generation=asset.generation) as stream:
-        return Shown(pictures.sampler.sample(stream, moments))
+        frames = pictures.sampler.sample(stream, moments)
+    return Shown(frames, None if scenes is None else Count(len(scenes), SCENES))
 
 
-def _moments(asset: Asset, count: int, media: Blobs) -> list[float]:
-    """In seconds: the peaks of what the detector found first, the others spread."""
+def _moments(asset: Asset, count: int, scenes: Sequence[float], media: Blobs) -> tuple[float, ...]:
+    """In seconds: the peaks of what the detector found first, then the scenes, the others spread."""
     duration = asset.facts.duration if asset.facts else 0.0
     try:
         stored = timelines.load(media, asset.id, asset.detection.look if asset.detection else "")
-        chosen = spread_moments(duration, stored.probabilities, stored.segments, count)
     except NotFound:
-        chosen = spread_moments(duration, count=count)
-    return [moment.seconds for moment in chosen]
+        return frame_moments(duration, (), (), count, scenes)
+    return frame_moments(duration, stored.probabilities, stored.segments, count, scenes)

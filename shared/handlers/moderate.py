@@ -21,6 +21,7 @@ from functools import partial
 from shared.delivery import Attempt, Consumer, Outcome, Work, work_for
 from shared.domain.assets import Asset
 from shared.domain.moderation.findings import Evidence, Gap, MediaKind, Part, combined
+from shared.domain.moderation.in_force import InForce
 from shared.domain.moderation.moderated import (
     FIRST_LOOK,
     SKIP_SENTENCES,
@@ -40,7 +41,7 @@ from shared.domain.reuse import ReuseMode
 from shared.domain.stages import Stage, StageRecord, StageState
 from shared.errors import AnalyserFailed, BudgetExhausted, NotReady, Retryable
 from shared.handlers import concluding, witnesses
-from shared.handlers.concluding import Policies
+from shared.handlers.concluding import detector_of
 from shared.handlers.looking import Pictures, frames_of
 from shared.handlers.spending import Spending
 from shared.messages import MediaDetected, decode
@@ -66,7 +67,7 @@ class Deps:
     clock: Clock
     pictures: Pictures
     witnesses: witnesses.Deps
-    policies: Policies
+    profiles: InForce
     full: FullLook | None = None
     reuse: ReuseMode = ReuseMode.SIMILAR
 
@@ -94,7 +95,7 @@ def handle(message: MediaDetected, deps: Deps, attempt: Attempt) -> Outcome:
     asset, version = assets.get_with_version(deps.documents, attempt.asset_id)
     if asset.facts is None:
         raise NotReady("no_facts", "The upload was never identified.")
-    profile = deps.policies.of(asset.strict_mode)
+    profile = deps.profiles.of(strict=asset.strict_mode)
     earlier = None if message.replay else _judged_before(asset, profile, deps)
     if earlier is not None:
         return _taken_over(asset, version, earlier, message.bucket, deps)
@@ -167,13 +168,14 @@ def _worth_asking_again(look: Look) -> bool:
 
 
 def _ask(asset: Asset, profile: Profile, deps: Deps, attempt: Attempt) -> Evidence:
-    still = asset.kind is MediaKind.IMAGE
+    # What costs nothing is asked of frames, too.
+    all_features = asset.kind is MediaKind.IMAGE or deps.witnesses.vision_money is None
     seen = frames_of(asset, profile, deps.pictures)
     attempt.report(0.3)
     return witnesses.look(
         seen.frames,
         asset.kind,
-        profile.image_features if still else profile.video.features,
+        profile.image_features if all_features else profile.video.features,
         profile,
         deps.witnesses,
         attempt.charge,
@@ -230,7 +232,7 @@ def _provisional(asset: Asset, version: str, look: Look, profile: Profile, bucke
     assert look.operation is not None  # noqa: S101 - it was started for this
     verdict = judge(look.evidence, profile)
     moderation = replace(
-        moderation_of(verdict, profile, deps.clock.now()),
+        moderation_of(verdict, profile, deps.clock.now(), detector_of(asset)),
         look=look.name,
         final=False,
         strict=asset.strict_mode,
@@ -241,17 +243,17 @@ def _provisional(asset: Asset, version: str, look: Look, profile: Profile, bucke
     return Outcome(writes=(*ended.writes, running), version=concluding.named(verdict))
 
 
-def _final(
-    asset: Asset, version: str, look: Look, skip: _Skip, profile: Profile, bucket: str, deps: Deps
-) -> Outcome:
+def _final(asset: Asset, version: str, look: Look, skip: _Skip, profile: Profile, bucket: str, deps: Deps) -> Outcome:
     now = deps.clock.now()
     seen = look.evidence
     if skip.gap:
         seen = replace(seen, gaps=(*seen.gaps, Gap(Part.ADULT, skip.code, skip.sentence)))
     verdict = judge(seen, profile)
-    moderation = replace(moderation_of(verdict, profile, now), look=look.name, strict=asset.strict_mode)
+    moderation = replace(
+        moderation_of(verdict, profile, now, detector_of(asset)), look=look.name, strict=asset.strict_mode
+    )
     ended = concluding.conclude(asset, version, moderation, bucket)
-    compared = concluding.comparison(asset, verdict, seen, deps.policies, now)
+    compared = concluding.comparison(asset, verdict, seen, deps.profiles, now)
     return Outcome(
         writes=(*ended.writes, _annotate_skipped(asset, skip, now), *compared),
         messages=ended.messages,

@@ -1,8 +1,9 @@
 """What the sweeper does for verdicts that wait for Video Intelligence: nobody waits for a result that will not come.
 
-It looks at each provisional verdict: is the result there and nobody heard of it, did the operation fail, is it lost, does
-it take too long, did the stage that reads the result end without one? Then the verdict of the frames becomes final, and
-that is published, in one commit with an outbox. Every step is a compare-and-set on the asset or may be repeated.
+It looks at each provisional verdict: is the result there and nobody heard of it, did the operation fail, is it lost,
+does it take too long, did the stage that reads the result end without one? Then the verdict of the frames becomes
+final, and that is published, in one commit with an outbox. Every step is a compare-and-set on the asset or may be
+repeated.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def look_after(asset: Asset, version: str, now: datetime, deps: Deps) -> Operati
     found = None
     if not (waiting.ended or waiting.claimed or waiting.result_at):
         found = _asked(moderation.operation.name, deps)
-    reason = decide_operation(replace(waiting, state=found and found.state), now, deps.grace)
+    reason = decide_operation(replace(waiting, state=found.state if found else None), now, deps.grace)
     if reason is OperationReason.TIMED_OUT and deps.video is not None:
         with suppress(AnalyserFailed):
             deps.video.cancel(moderation.operation.name)

@@ -1,7 +1,8 @@
 """Flagged files go into quarantine, and out of it again: moved by the sweeper, once nobody works on them.
 
-A move is a copy, then the asset's word that the copy is its file, then the deletion of what was copied. Each may be done
-again, by whoever finds it undone, so a death between any two of them is mended by the next run. Nothing here signs a link.
+A move is a copy, then the asset's word that the copy is its file, then the deletion of what was copied. Each may be
+done again, by whoever finds it undone, so a death between any two of them is mended by the next run. Nothing here signs
+a link.
 """
 
 from __future__ import annotations

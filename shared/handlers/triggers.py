@@ -113,7 +113,7 @@ def _moderated(asset: Asset, generation: int, bucket: str, replay: ReplayOrder |
 def work_object(stage: Stage, asset: Asset) -> tuple[str, int | None]:
     """The object and generation that a stage's work is about.
 
-    ANNOTATE's is the result of the operation, whichever of its generations: who starts an operation twice gets it twice.
+    ANNOTATE's is the result of the operation, in any of its generations: an operation that is started twice writes two.
     """
     moderation = asset.moderation
     if stage is Stage.ANNOTATE and moderation is not None and moderation.operation is not None:

@@ -101,9 +101,7 @@ def moved_update(asset_id: str, moved: LeftBehind, left_behind: LeftBehind, vers
     return Update(COLLECTION, asset_id, data, version=version)
 
 
-def left_nothing_update(
-    asset_id: str, state: QuarantineState | None, until: datetime | None, version: str
-) -> Update:
+def left_nothing_update(asset_id: str, state: QuarantineState | None, until: datetime | None, version: str) -> Update:
     """The write that says that the object which the file was copied from is deleted."""
     data = {"quarantine": state and state.value, "quarantine_until": until, "left_behind": None}
     return Update(COLLECTION, asset_id, data, version=version)

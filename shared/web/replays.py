@@ -35,8 +35,9 @@ class VerdictReply(BaseModel):
 class ReplayReply(BaseModel):
     """One replay. `state` and `progress` (0-100) are those of its run; `new` is there once that is done.
 
-    `changed`: whether the risk, the attention, the presence of detections, the incidents or the moderation's status differ. `differences` names
-    everything that does. A replay that failed leaves the asset as it was; `error_*` say why.
+    `changed`: whether the risk, the attention, the presence of detections, the incidents or the moderation's
+    status differ. `differences` names everything that does. A replay that failed leaves the asset as it was; `error_*`
+    say why.
     """
 
     replay_id: str

@@ -77,10 +77,14 @@ class Moderation:
     incident: Priority | None = None
 
 
-def moderation_of(verdict: Verdict, profile: Profile, decided_at: datetime) -> Moderation:
-    """The moderation, with what the profile wants of such a verdict."""
+def moderation_of(verdict: Verdict, profile: Profile, decided_at: datetime, detector: str | None = None) -> Moderation:
+    """The moderation, with what the profile wants of such a verdict.
+
+    What our own `detector` saw opens no second incident: that is what `correlate` has reported.
+    """
     failed, rule = verdict.status is Status.FAIL, profile.incident
-    opens = failed and rule.open and not rule.categories.isdisjoint(categories_of(verdict))
+    counted = {finding.category for finding in verdict.findings if finding.counted and finding.witness != detector}
+    opens = failed and rule.open and not rule.categories.isdisjoint(counted)
     return Moderation(
         verdict,
         decided_at,

@@ -72,6 +72,6 @@ def decide_operation(waiting: Waiting, now: datetime, grace: timedelta) -> Opera
         return OperationReason.RESULT_UNHEARD if waiting.result_at + grace <= now else OperationReason.TOO_EARLY
     if waiting.requested_at + grace > now:
         return OperationReason.TOO_EARLY
-    if waiting.state in _ENDS:
+    if waiting.state is not None and waiting.state in _ENDS:
         return _ENDS[waiting.state]
     return OperationReason.TIMED_OUT if waiting.requested_at + LONGEST_OPERATION <= now else OperationReason.RUNNING
