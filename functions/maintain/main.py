@@ -10,6 +10,7 @@ from shared import entry, logs, settings
 from shared.adapters.google import blobs, bus, documents
 from shared.adapters.system_clock import SystemClock
 from shared.handlers import maintain
+from shared.repositories import verdict_cache
 
 config = settings.load(settings.MaintainSettings)
 logs.configure(config.log_level, project=config.project)
@@ -26,6 +27,7 @@ def composed() -> entry.ScheduledFunction:
         clock=clock,
         bucket=config.media_bucket,
         grace=timedelta(seconds=config.grace_seconds),
+        cleaners=(partial(verdict_cache.remove_expired, store),),
     )
     return entry.ScheduledFunction("maintain", partial(maintain.sweep, deps), store, clock)
 
