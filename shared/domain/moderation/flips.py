@@ -47,7 +47,8 @@ def flip_of_pass(findings: Sequence[Finding], evidence: Evidence, bench: Bench) 
     change = _least_rise(list(_unseen(evidence, bench)), tally, bench)
     if change is None:
         return None
-    sentence = f'It would be FAIL if something like "{change.name}" were seen as well, with a confidence of {change.would_be:.2f}.'
+    sure = f"with a confidence of {change.would_be:.2f}"
+    sentence = f'It would be FAIL if something like "{change.name}" were seen as well, {sure}.'
     return Flip(Status.FAIL, (change,), sentence)
 
 
