@@ -1,10 +1,10 @@
 """What moderating videos by the cascade costs: `python -m bench cascade [--data FOLDER] [--profile balanced]`.
 
 FOLDER holds clips in folders (fight, nofight, calm, …); without it, clips are drawn. Each goes through the detector,
-the frame sampler and text recognition, and is judged twice: by what the embedded home sees, and as if Vision and Language
-had answered as well and found nothing. The second is the share that would be sent on to Video Intelligence if nothing
-but violence and text were to be found in the clips: neither service is asked here. Status 1 if 1,000 two-minute videos
-cost more than SPEC §9 allows.
+the frame sampler and text recognition, and is judged twice: by what the embedded home sees, and as if Vision and
+Language had answered as well and found nothing. The second is the share that would be sent on to Video Intelligence if
+nothing but violence and text were to be found in the clips: neither service is asked here. The status is 1 if 1,000
+two-minute videos cost more than SPEC §9 allows.
 """
 
 from __future__ import annotations
@@ -124,7 +124,9 @@ def _look(clip: Path, profile: Profile, detector: Detector, deps: witnesses.Deps
 
 def _as_if_all_had_answered(evidence: Evidence) -> Evidence:
     """The same sightings, every part of a video's frames covered: Vision and Language saw nothing more."""
-    covered = {part: 1.0 for part in PARTS[MediaKind.VIDEO] if part not in {Part.OBJECTS, Part.CROWD, Part.SHOTS}}
+    covered: dict[Part, float] = {
+        part: 1.0 for part in PARTS[MediaKind.VIDEO] if part not in {Part.OBJECTS, Part.CROWD, Part.SHOTS}
+    }
     return replace(evidence, coverage={**covered, **evidence.coverage, Part.ADULT: 1.0, Part.RACY: 1.0}, gaps=())
 
 

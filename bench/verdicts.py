@@ -18,7 +18,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 from shared.adapters.embedded.image_annotator import RapidAnnotator
 from shared.adapters.embedded.text_analyzer import LexiconAnalyzer
-from shared.detection.pictures import PillowReader
+from shared.detection.pictures import SafePictures
 from shared.policies import load_patterns, load_profile
 
 from bench.tables import show
@@ -78,7 +78,7 @@ def _drawn(folder: Path) -> list[Path]:
 
 def _judge_all(pictures: Sequence[Path], profile: Profile) -> Iterator[Judged]:
     deps = witnesses.Deps(RapidAnnotator(), LexiconAnalyzer(), load_patterns())
-    reader = PillowReader()
+    reader = SafePictures()
     for path in pictures:
         began = time.perf_counter()
         frames = reader.read(path.read_bytes()).frames

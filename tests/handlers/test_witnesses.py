@@ -27,6 +27,11 @@ def profile() -> Profile:
     return load_profile("balanced")
 
 
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
 class Account:
     """What was charged."""
 
@@ -142,7 +147,7 @@ def test_what_the_profile_does_not_ask_of_a_video_is_named(profile: Profile) -> 
 
 
 def test_our_detector_is_a_witness_of_violence(profile: Profile) -> None:
-    fight = Detection((Segment(3.0, 5.0, 0.91, "violence", ""),), 0.91, 9.0, truncated=False, model="motion-1")
+    fight = Detection((Segment(3.0, 5.0, 0.91, "violence"),), 0.91, 9.0, truncated=False, model="motion-1")
 
     def fails(_: int) -> ImageAnnotation:
         raise failure()
