@@ -74,6 +74,13 @@ def _dollars(raw: str) -> float:
     return value
 
 
+def _address(raw: str) -> str:
+    host, colon, port = raw.strip().rpartition(":")
+    if not colon or not host or "/" in host or not port.isdecimal():
+        raise ValueError("is no host:port")
+    return raw.strip()
+
+
 def _size(raw: str) -> float:
     value = float(raw)
     if not 0 < value < math.inf:
@@ -206,6 +213,15 @@ class ContextSettings(MediaSettings, GeminiSettings):
 
     location: str = variable("GEMINI_LOCATION", default="global")
     gemini_timeout: float = variable("GEMINI_TIMEOUT_SECONDS", _seconds, default=240.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoogleWitnessSettings:
+    """Where Google's analysers are: host:port of an emulator, asked without credentials; unset, Google's own."""
+
+    vision_endpoint: str | None = variable("VISION_ENDPOINT", _address, default=None)
+    language_endpoint: str | None = variable("LANGUAGE_ENDPOINT", _address, default=None)
+    video_intelligence_endpoint: str | None = variable("VIDEO_INTELLIGENCE_ENDPOINT", _address, default=None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The `documents` fixture: the port in both homes, each test with a store of its own."""
+"""The `documents` fixture: the port in both homes, each test with a store of its own. And a server of Google's AI."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from shared.adapters.embedded.documents import SqliteDocuments
 from shared.ports import Documents, Index, Order
+from tests.google_ai_server import GoogleAi, running_google_ai
 
 INDEXES = (
     Index("things", (Order("kind"), Order("at", descending=True))),
@@ -42,3 +43,16 @@ def google_documents(firestore_host: str) -> Iterator[Documents]:
     client = firestore.Client(project=f"demo-{uuid4().hex[:20]}")
     yield FirestoreDocuments(client, indexes=INDEXES)
     client.close()  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture(scope="session")
+def google_ai_running() -> Iterator[GoogleAi]:
+    with running_google_ai() as running:
+        yield running
+
+
+@pytest.fixture
+def google_ai(google_ai_running: GoogleAi) -> GoogleAi:
+    """A server that speaks Vision, Natural Language and Video Intelligence, and has been told nothing yet."""
+    google_ai_running.behave()
+    return google_ai_running

@@ -68,6 +68,16 @@ class TestSettings:
         with pytest.raises(SettingsError, match=r"REUSE_ANALYSES \(is none of never, exact, similar\)"):
             settings.load(settings.EmbeddedSettings, {"REUSE_ANALYSES": "yes"})
 
+    @pytest.mark.parametrize("endpoint", ["localhost:9000", "[::1]:9000", "127.0.0.1:9000"])
+    def test_an_endpoint_is_a_host_and_a_port(self, endpoint: str) -> None:
+        loaded = settings.load(settings.GoogleWitnessSettings, {"VISION_ENDPOINT": f" {endpoint} "})
+        assert (loaded.vision_endpoint, loaded.language_endpoint) == (endpoint, None)
+
+    @pytest.mark.parametrize("endpoint", ["localhost", "http://localhost:9000", ":9000", "localhost:"])
+    def test_an_endpoint_of_another_form_is_refused(self, endpoint: str) -> None:
+        with pytest.raises(SettingsError, match=r"VISION_ENDPOINT \(is no host:port\)"):
+            settings.load(settings.GoogleWitnessSettings, {"VISION_ENDPOINT": endpoint})
+
     @pytest.mark.parametrize("budget", ["-1", "nan", "inf", "ten", "1,5"])
     def test_a_budget_is_an_amount(self, budget: str) -> None:
         with pytest.raises(SettingsError, match="BUDGET_USD_GEMINI"):

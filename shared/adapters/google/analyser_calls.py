@@ -7,7 +7,7 @@ into it. `gemini_replies` says the same of Gemini, which answers in HTTP statuse
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import grpc
@@ -54,6 +54,11 @@ def incomplete(service: str) -> AnalyserFailed:
     return AnalyserFailed("incomplete_answer", f"{service} left out what it was asked.", tries=TWICE)
 
 
+def malformed(service: str) -> AnalyserFailed:
+    """An answer to something else than what was asked."""
+    return AnalyserFailed("malformed_answer", f"{service}'s answer could not be read.", tries=TWICE)
+
+
 @contextmanager
 def translated(service: str) -> Iterator[None]:
     """Every error of the library, of the connection and of the credentials, as `AnalyserFailed`."""
@@ -82,14 +87,15 @@ def repeating(total: float, *, initial: float = 0.1, maximum: float = 60.0, mult
 def plain_channel(endpoint: str) -> grpc.Channel:
     """A connection to `endpoint` (host:port) without TLS or credentials: an emulator's. Messages may have any size."""
     unlimited = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
-    return grpc.insecure_channel(endpoint, options=unlimited)
+    connect: Callable[..., grpc.Channel] = grpc.insecure_channel  # the library's function carries no types
+    return connect(endpoint, options=unlimited)
 
 
 def share(value: float) -> float:
-    """A number of the service's as one from 0 to 1."""
-    return min(max(value, 0.0), 1.0) if math.isfinite(value) else 0.0
+    """A number of the service's as one from 0 to 1; what is none is 0."""
+    return within(value, 0.0, 1.0) if math.isfinite(value) else 0.0
 
 
-def sendable(text: str) -> str:
-    """A text that can be encoded: lone halves of surrogate pairs, which no message can hold, become question marks."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+def within(value: float, least: float, most: float) -> float:
+    """A number of single precision as the decimal that was meant: 0.65 arrives as 0.64999998, below a threshold."""
+    return round(min(max(value, least), most), 6)

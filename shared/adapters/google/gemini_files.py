@@ -282,7 +282,7 @@ def _translated() -> Iterator[None]:
     import requests
     from google.api_core import exceptions
     from google.auth.exceptions import GoogleAuthError
-    from google.protobuf import json_format  # type: ignore[import-untyped]
+    from google.protobuf import json_format
     from googleapiclient.errors import HttpError
 
     try:

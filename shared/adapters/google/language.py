@@ -15,7 +15,7 @@ from google.api_core.exceptions import InvalidArgument
 from google.cloud import language_v2 as language
 from google.cloud.language_v2.services.language_service.transports import LanguageServiceGrpcTransport
 
-from shared.adapters.google.analyser_calls import ONCE, incomplete, plain_channel, repeating, share, translated
+from shared.adapters.google.analyser_calls import ONCE, incomplete, plain_channel, repeating, share, translated, within
 from shared.errors import AnalyserFailed
 from shared.ports import Seen, TextAnnotation
 
@@ -78,7 +78,7 @@ class LanguageAnalyzer:
         reply = self.client.analyze_sentiment(document=document, retry=repeating(self.timeout), timeout=self.timeout)
         if "document_sentiment" not in reply or not math.isfinite(reply.document_sentiment.score):
             return _Said(problem=incomplete(SERVICE))
-        mood = min(max(reply.document_sentiment.score, -1.0), 1.0)
+        mood = within(reply.document_sentiment.score, -1.0, 1.0)
         problem = None if reply.language_supported else language_not_supported()
         return _Said(sentiment=mood, language=_language(reply.language_code), problem=problem)
 

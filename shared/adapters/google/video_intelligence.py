@@ -5,6 +5,7 @@ Nothing here waits: an operation is started, and its result object arrives later
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -28,6 +29,8 @@ from shared.ports import Operation, OperationState, VideoAnnotation
 
 START_SECONDS = 60.0
 LOOK_SECONDS = 20.0
+START_PAUSES: Mapping[str, float] = {"initial": 1.0, "maximum": 120.0, "multiplier": 2.5}
+"""Of the library's own policy for starting; all other calls have `repeating`'s."""
 SERVICE = "Video Intelligence"
 
 _FEATURES = (
@@ -41,7 +44,7 @@ _WILDCARDS = frozenset("*?")
 
 @dataclass(frozen=True)
 class VideoIntelligence:
-    """Implements `VideoAnnotator` for the objects of one bucket. The timeouts are seconds for a call, all tries of it."""
+    """Implements `VideoAnnotator` for the objects of one bucket. The timeouts are seconds for all tries of a call."""
 
     client: videointelligence.VideoIntelligenceServiceClient
     bucket: str
@@ -63,7 +66,7 @@ class VideoIntelligence:
                 )
             ),
         )
-        policy = repeating(self.start_timeout, initial=1.0, maximum=120.0, multiplier=2.5)
+        policy = repeating(self.start_timeout, **START_PAUSES)
         with translated(SERVICE):
             started = self.client.annotate_video(request=request, retry=policy, timeout=self.start_timeout)
         return str(started.operation.name)
@@ -109,7 +112,7 @@ def connect(
     start_timeout: float = START_SECONDS,
     look_timeout: float = LOOK_SECONDS,
 ) -> VideoIntelligence:
-    """Video Intelligence with the function's own credentials. `endpoint`: an emulator's host:port, asked without any."""
+    """Video Intelligence with the function's own credentials. `endpoint`: host:port of an emulator, without any."""
     if endpoint is None:
         client = videointelligence.VideoIntelligenceServiceClient()
     else:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, BinaryIO
 
 import ijson
+from ijson.common import JSONError
 
 from shared.adapters.google.analyser_calls import LIKELIHOODS
 from shared.errors import Malformed
@@ -25,12 +27,11 @@ KEPT = 200
 MAX_NAME = 500
 """Characters."""
 MAX_DEPTH = 64
+CHUNK_BYTES = 64 << 10
 MAX_WORD_BYTES = 1 << 20
 """Of one string or number. The longest real ones are lines of text."""
 
 Path = tuple[str, ...]
-Events = Callable[[Any], Iterable[tuple[str, Any]]]
-"""A stream's JSON as events: `ijson.basic_parse` of any of its backends."""
 
 _ENTRY: Path = ("annotation_results",)
 _EXPLICIT: Path = (*_ENTRY, "explicit_annotation")
@@ -78,6 +79,7 @@ _KEPT_VALUES = frozenset(
         *_OFFSETS,
     }
 )
+_NESTING = frozenset({"start_map", "start_array", "end_map", "end_array"})
 _CONFIDENCES: Mapping[str, float] = {"UNLIKELY": 0.35, "POSSIBLE": 0.6, "LIKELY": 0.8, "VERY_LIKELY": 0.95}
 """The numbers that stand for the words everywhere in Sightline. What is less than UNLIKELY is not kept."""
 
@@ -86,35 +88,46 @@ _INCOMPLETE = "Video Intelligence evaluated this of a part of the video only."
 _LEFT_OUT = "Video Intelligence's result says nothing of this."
 
 
-def read_result(stream: BinaryIO, events: Events = ijson.basic_parse) -> VideoAnnotation:
-    """See `VideoAnnotator.read`. What the stream raises passes through."""
-    metered, reading = _Metered(stream), _Reading()
+def read_result(stream: BinaryIO, backend: Any = ijson) -> VideoAnnotation:
+    """See `VideoAnnotator.read`. `backend`: one of ijson's, by default its fastest. What the stream raises passes.
+
+    Numbers are read as floats: that backend goes astray over a whole number of thousands of digits. Read so, it refuses
+    those of more than 64 bits, which the service never writes.
+    """
+    events: list[tuple[str, Any]] = ijson.sendable_list()
+    parser = backend.basic_parse_coro(events, use_float=True)
+    reading, silent_bytes = _Reading(), 0
     try:
-        for event, value in events(metered):
-            metered.since_event = 0
-            reading.take(event, value)
-    except (ijson.JSONError, ArithmeticError, UnicodeError, ValueError) as error:
-        raise _malformed("is no JSON, or cut off") from error
+        while chunk := stream.read(CHUNK_BYTES):
+            _feed(parser, chunk)
+            silent_bytes = 0 if events else silent_bytes + len(chunk)
+            if silent_bytes > MAX_WORD_BYTES:
+                raise _malformed("has a word without an end")
+            reading.take_all(events)
+        with _json_refused():
+            parser.close()
+        reading.take_all(events)
+    finally:
+        with suppress(Exception):  # an abandoned parser complains that its document is incomplete
+            parser.close()
     return reading.result()
+
+
+def _feed(parser: Any, chunk: bytes) -> None:
+    with _json_refused():
+        parser.send(chunk)
+
+
+@contextmanager
+def _json_refused() -> Iterator[None]:
+    try:
+        yield
+    except (JSONError, ArithmeticError, ValueError) as error:
+        raise _malformed("is no JSON, or cut off") from error
 
 
 def _malformed(what: str) -> Malformed:
     return Malformed("malformed_result", f"The result of Video Intelligence {what}.")
-
-
-class _Metered:
-    """A stream that stops a parser which reads on and on without an event: it would hold all of that word."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self.since_event = 0
-
-    def read(self, size: int = -1) -> bytes:
-        if self.since_event > MAX_WORD_BYTES:
-            raise _malformed("has a word without an end")
-        data = self._stream.read(size)
-        self.since_event += len(data)
-        return data
 
 
 @dataclass
@@ -164,14 +177,19 @@ class _Reading:
         self._shots = 0
         self._found = {"explicit": _Best(), "labels": _Best(), "texts": _Best()}
 
-    def take(self, event: str, value: Any) -> None:
+    def take_all(self, events: list[tuple[str, Any]]) -> None:
+        """Takes the parser's events, and empties the list."""
+        for event, value in events:
+            if not self._skipped or event in _NESTING:
+                self._take(event, value)
+        events.clear()
+
+    def _take(self, event: str, value: Any) -> None:
         """One event of the parser. Raises `Malformed` for what is no object, or too deep."""
         if event in {"start_map", "start_array"}:
             self._begin(is_list=event == "start_array")
         elif event in {"end_map", "end_array"}:
             self._end()
-        elif self._skipped:
-            return
         elif event == "map_key":
             self._key = _snake(value) if len(value) <= MAX_NAME else ""
         elif not self._open:
@@ -281,10 +299,10 @@ class _Reading:
         self._add("texts", text.get("text"), text)
 
     def _add(self, kind: str, name: object, values: Mapping[str, Any]) -> None:
-        if not isinstance(name, str) or not name or "best" not in values:
+        if not isinstance(name, str) or not name:
             return
         readable = name.encode("utf-8", "replace").decode("utf-8")
-        confidence, start, end = values["best"]
+        confidence, start, end = values.get("best", (0.0, 0.0, 0.0))
         self._found[kind].add(readable, Spotted(readable, confidence, start, end))
 
 

@@ -15,6 +15,7 @@ from shared.adapters.google.analyser_calls import (
     LIKELIHOODS,
     failure_of_code,
     incomplete,
+    malformed,
     plain_channel,
     repeating,
     share,
@@ -81,6 +82,8 @@ class VisionAnnotator:
             reply = self._client.batch_annotate_images(
                 requests=requests, retry=repeating(self._timeout), timeout=self._timeout
             )
+        if len(reply.responses) > len(frames):
+            raise malformed(SERVICE)
         answered = [_read(each, frame, features) for each, frame in zip(reply.responses, frames, strict=False)]
         unanswered = len(frames) - len(answered)
         return answered + [ImageAnnotation(error=incomplete(SERVICE)) for _ in range(unanswered)]
