@@ -219,12 +219,10 @@ class Home:
 
     def moderation_deps(self) -> moderation_batch.Deps:
         """What moderates while a client waits. Of buckets, clients may name the one there is."""
-        places = self.config.places(bucket_name("media"))
-        shelves = media_sources.shelves(
-            ((bucket, prefix) for bucket, prefix in places if bucket == bucket_name("media")), lambda _: self.media
-        )
+        own = bucket_name("media")
+        places = [place for place in self.config.places(own) if place[0] == own]
         return moderation_batch.Deps(
-            sources=media_sources.Deps(UrlFetcher(), lambda: self.media, shelves),
+            sources=media_sources.sources(UrlFetcher(), lambda _: self.media, own, places),
             pixels=Pixels(SafePictures(), StreamProbe(), self.detector, VideoFrames()),
             witnesses=witnesses.Deps(self.images, self.texts, self._patterns),
             cache=caching.Deps(self.documents, self._clock, self.config.cache_duration()),
