@@ -399,7 +399,11 @@ class TestCache:
         assert one(client, inline(page.getvalue()))["cached"] is False
 
     def test_eight_clients_of_two_instances_cost_one_analysis(self, home: Home) -> None:
-        images = ScriptedAnnotator(answer=lambda _: (time.sleep(0.3), innocent())[1])
+        def slow(_: int) -> ImageAnnotation:
+            time.sleep(0.3)
+            return innocent()
+
+        images = ScriptedAnnotator(answer=slow)
         clients = [Desk(home, images).client() for _ in range(2)]
         together = threading.Barrier(8)  # as many as the two instances take batches at a time
 
