@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from fastapi import APIRouter
@@ -35,6 +35,7 @@ from shared.detection.detector import load_detector
 from shared.detection.frames import VideoFrames
 from shared.detection.pictures import SafePictures
 from shared.detection.probe import StreamProbe
+from shared.domain.moderation.patterns import PatternSet
 from shared.errors import SightlineError
 from shared.handlers import (
     analyze,
@@ -120,6 +121,12 @@ def _gemini(config: EmbeddedSettings, media: FolderBlobs) -> gemini_files.FilesG
     return gemini_files.connect(config.google_api_key, config.gemini_model, media, endpoint=config.gemini_endpoint)
 
 
+@cache
+def _patterns() -> PatternSet:
+    """Compiled once a process, however many homes there are in it."""
+    return load_patterns()
+
+
 class Home:
     """Everything of one data folder. `base_url` is the origin that clients reach; signed URLs begin with it."""
 
@@ -146,7 +153,7 @@ class Home:
         self.gemini = _gemini(config, self.media)
         self.images = RapidAnnotator()
         self.texts = LexiconAnalyzer()
-        self._patterns = load_patterns()
+        self._patterns = _patterns()
         self._profiles = load_in_force(config.profile, config.shadow_profile)
         self._scoring = scoring.Deps(self.media, self.detector, TileSheets())
         self._observe = observe.Deps(self.documents, self._clock, TimeOrderedIds(self._clock), config.policy())

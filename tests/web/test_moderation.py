@@ -60,7 +60,7 @@ class Desk:
         own = self.home.moderation_deps()
         cache = replace(own.cache, clock=self.clock) if self.clock else own.cache
         sources = media_sources.Deps(fetcher(*self.servers), own.sources.media, own.sources.shelves)
-        seeing = witnesses.Deps(self.images, ScriptedText(), policies.load_patterns())
+        seeing = witnesses.Deps(self.images, ScriptedText(), own.witnesses.patterns)
         return replace(own, sources=sources, witnesses=seeing, cache=cache, **self.changes)
 
     def client(self) -> TestClient:
