@@ -9,15 +9,14 @@ import fcntl
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import timedelta
-from functools import partial
+from datetime import datetime, timedelta
+from functools import cache, partial
 from pathlib import Path
 
 from fastapi import APIRouter
 
 from infra import topology
 from local.ticker import Ticker
-from shared import policies
 from shared.adapters.embedded.blob_folder import BlobFolder
 from shared.adapters.embedded.blob_keys import local_signing_key
 from shared.adapters.embedded.blob_notifications import NotificationRelay
@@ -27,6 +26,7 @@ from shared.adapters.embedded.image_annotator import RapidAnnotator
 from shared.adapters.embedded.queue import QueueSubscription, SqliteQueue
 from shared.adapters.embedded.queue_workers import QueueWorkers
 from shared.adapters.embedded.text_analyzer import LexiconAnalyzer
+from shared.adapters.fetching.url_fetcher import UrlFetcher
 from shared.adapters.google import gemini_files
 from shared.adapters.system_clock import SystemClock
 from shared.delivery import StageRunner, receive, receive_tick
@@ -35,9 +35,11 @@ from shared.detection.detector import load_detector
 from shared.detection.frames import VideoFrames
 from shared.detection.pictures import SafePictures
 from shared.detection.probe import StreamProbe
+from shared.domain.moderation.patterns import PatternSet
 from shared.errors import SightlineError
 from shared.handlers import (
     analyze,
+    caching,
     context,
     correlate,
     detect,
@@ -47,7 +49,9 @@ from shared.handlers import (
     labelling,
     looking,
     maintain,
+    media_sources,
     moderate,
+    moderation_batch,
     observe,
     replays,
     reuse,
@@ -56,18 +60,22 @@ from shared.handlers import (
     uploads,
     witnesses,
 )
+from shared.handlers.moderation import Pixels
 from shared.handlers.spending import Spending
 from shared.handlers.watched_model import WatchedModel
 from shared.ids import TimeOrderedIds
 from shared.outbox import publish_pending
+from shared.policies import load_in_force, load_patterns
 from shared.ports import Delivery, Feature
-from shared.repositories import components
+from shared.repositories import components, verdict_cache
 from shared.settings import EmbeddedSettings
-from shared.web import analysis, beacons, feedback, incidents, labels, replay_orders, service, timeline
+from shared.web import analysis, beacons, feedback, incidents, labels, replay_orders, service, shadows, timeline
 from shared.web import direct as direct_routes
+from shared.web import moderation as moderation_routes
 from shared.web import replays as replay_routes
 from shared.web import signals as signal_routes
 from shared.web import uploads as upload_routes
+from shared.web import verdict_cache as cache_routes
 
 MINIMUM_BACKOFF = timedelta(seconds=1)
 MAXIMUM_BACKOFF = timedelta(seconds=60)
@@ -124,6 +132,12 @@ def _gemini(config: EmbeddedSettings, media: FolderBlobs) -> gemini_files.FilesG
     return gemini_files.connect(config.google_api_key, config.gemini_model, media, endpoint=config.gemini_endpoint)
 
 
+@cache
+def _patterns() -> PatternSet:
+    """Compiled once a process, however many homes there are in it."""
+    return load_patterns()
+
+
 class Home:
     """Everything of one data folder. `base_url` is the origin that clients reach; signed URLs begin with it."""
 
@@ -150,9 +164,10 @@ class Home:
         self.gemini = _gemini(config, self.media)
         self.images = RapidAnnotator()
         self.texts = LexiconAnalyzer()
+        self._patterns = _patterns()
+        self._profiles = load_in_force(config.profile, config.shadow_profile)
         self._scoring = scoring.Deps(self.media, self.detector, TileSheets())
-        self._profiles = policies.load_in_force(config.profile, config.shadow_profile)
-        self._witnesses = witnesses.Deps(self.images, self.texts, policies.load_patterns())
+        self._witnesses = witnesses.Deps(self.images, self.texts, self._patterns)
         self._observe = observe.Deps(self.documents, self._clock, TimeOrderedIds(self._clock), config.policy())
 
     def start(self) -> None:
@@ -199,6 +214,7 @@ class Home:
         signal_deps = signals.Deps(self._observe, self.queue)
         replay_deps = replays.Deps(self.documents, self.media, self.queue, self._clock, bucket_name("media"))
         labelling_deps = labelling.Deps(self.documents, self._clock)
+        moderation_deps = self.moderation_deps()
         return [
             upload_routes.router(lambda: upload_deps),
             signal_routes.router(lambda: signal_deps),
@@ -211,6 +227,9 @@ class Home:
             labels.router(lambda: self.documents),
             timeline.router(lambda: self.documents, lambda: self.media),
             incidents.router(lambda: self.documents),
+            moderation_routes.router(lambda: moderation_deps),
+            cache_routes.router(lambda: moderation_deps.cache),
+            shadows.router(lambda: moderation_deps.cache, self._profiles.shadow),
             service.router(self._service_deps),
         ]
 
@@ -223,6 +242,19 @@ class Home:
         pictures = looking.Pictures(self.documents, self.media, VideoFrames(), SafePictures())
         mode = self.config.reuse_analyses
         return moderate.Deps(self.documents, self._clock, pictures, self._witnesses, self._profiles, None, mode)
+
+    def moderation_deps(self) -> moderation_batch.Deps:
+        """What moderates while a client waits. Of buckets, clients may name the one there is."""
+        own = bucket_name("media")
+        places = [place for place in self.config.places(own) if place[0] == own]
+        return moderation_batch.Deps(
+            sources=media_sources.sources(UrlFetcher(), lambda _: self.media, own, places),
+            pixels=Pixels(SafePictures(), StreamProbe(), self.detector, VideoFrames()),
+            witnesses=self._witnesses,
+            cache=caching.Deps(self.documents, self._clock, self.config.cache_duration()),
+            profiles=self._profiles,
+            concurrency=self.config.concurrency,
+        )
 
     def _detect_deps(self) -> detect.Deps:
         finding = reuse.Deps(self.documents, self.media, self._clock, self.config.reuse_policy())
@@ -251,9 +283,13 @@ class Home:
             clock=self._clock,
             bucket=bucket_name("media"),
             grace=timedelta(seconds=self.config.grace_seconds),
-            cleaners=(self.gemini.remove_leftovers,) if self.gemini else (),
             keep=self.config.quarantine(),
+            cleaners=self._cleaners(),
         )
+
+    def _cleaners(self) -> tuple[Callable[[datetime], int], ...]:
+        cached = partial(verdict_cache.remove_expired, self.documents)
+        return (cached, self.gemini.remove_leftovers) if self.gemini else (cached,)
 
     def _sweeper_state(self) -> str:
         return components.maintenance_state(self.documents, self._clock.now())

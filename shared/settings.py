@@ -374,7 +374,9 @@ class DirectModerationSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModerationSettings(WebSettings, ProfileSettings, WitnessBudgetSettings, DirectModerationSettings):
+class ModerationSettings(
+    WebSettings, ProfileSettings, WitnessBudgetSettings, GoogleWitnessSettings, DirectModerationSettings
+):
     """The function that moderates while the client waits. `model_path` as in `DetectSettings`."""
 
     media_bucket: str = variable("MEDIA_BUCKET")

@@ -10,6 +10,7 @@ from shared import entry, logs, settings
 from shared.adapters.google import blobs, bus, documents, video_intelligence
 from shared.adapters.system_clock import SystemClock
 from shared.handlers import maintain
+from shared.repositories import verdict_cache
 
 config = settings.load(settings.MaintainSettings)
 logs.configure(config.log_level, project=config.project)
@@ -28,6 +29,7 @@ def composed() -> entry.ScheduledFunction:
         grace=timedelta(seconds=config.grace_seconds),
         video=video_intelligence.connect(config.media_bucket, endpoint=config.video_endpoint),
         keep=config.quarantine(),
+        cleaners=(partial(verdict_cache.remove_expired, store),),
     )
     return entry.ScheduledFunction("maintain", partial(maintain.sweep, deps), store, clock)
 

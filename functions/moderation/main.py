@@ -13,7 +13,7 @@ from shared.detection.detector import load_detector
 from shared.detection.frames import VideoFrames
 from shared.detection.pictures import SafePictures
 from shared.detection.probe import StreamProbe
-from shared.handlers import caching, media_sources, moderation_batch, spending, witnesses
+from shared.handlers import caching, media_sources, moderation_batch, paid_witnesses
 from shared.handlers.moderation import Pixels
 from shared.web import app as web
 from shared.web import moderation, shadows, verdict_cache
@@ -23,11 +23,11 @@ logs.configure(config.log_level, project=config.project)
 patterns, detector = policies.load_patterns(), load_detector(config.model_path)  # at the start, like the profiles:
 profiles = policies.load_in_force(config.profile, config.shadow_profile)  # what can't be used fails its deployment
 store, bucket = cache(lambda: documents.connect(config.project, config.database)), cache(blobs.connect)
-money = cache(lambda: [spending.Spending(store(), clock, name, usd) for name, usd in config.budgets().items()])
-asked = cache(lambda: witnesses.Deps(vision.connect(), language.connect(), patterns, *money()))
+eyes = cache(lambda: vision.connect(endpoint=config.vision_endpoint))
+reader = cache(lambda: language.connect(endpoint=config.language_endpoint))
+asked = cache(lambda: paid_witnesses.hired(eyes(), reader(), patterns, config.budgets(), store(), clock))
 cached = cache(lambda: caching.Deps(store(), clock, config.cache_duration()))
-shelves = media_sources.shelves(config.places(config.media_bucket), bucket)
-sources = media_sources.Deps(UrlFetcher(), lambda: bucket(config.media_bucket), shelves)
+sources = media_sources.sources(UrlFetcher(), bucket, config.media_bucket, config.places(config.media_bucket))
 pixels = Pixels(SafePictures(), StreamProbe(), detector, VideoFrames())
 deps = cache(lambda: moderation_batch.Deps(sources, pixels, asked(), cached(), profiles, config.concurrency))
 routers = [moderation.router(deps), verdict_cache.router(cached), shadows.router(cached, profiles.shadow)]

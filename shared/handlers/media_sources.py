@@ -55,9 +55,12 @@ class Deps:
     shelves: tuple[Shelf, ...] = ()
 
 
-def shelves(places: Iterable[tuple[str, str]], bucket: Callable[[str], Blobs]) -> tuple[Shelf, ...]:
-    """One for each bucket and prefix; `bucket` opens one by its name, when it is needed."""
-    return tuple(Shelf(name, prefix, partial(bucket, name)) for name, prefix in places)
+def sources(
+    fetcher: MediaFetcher, bucket: Callable[[str], Blobs], media_bucket: str, places: Iterable[tuple[str, str]]
+) -> Deps:
+    """With a shelf for each of `places` (bucket, prefix); `bucket` opens one by its name, when it is needed."""
+    shelves = tuple(Shelf(name, prefix, partial(bucket, name)) for name, prefix in places)
+    return Deps(fetcher, partial(bucket, media_bucket), shelves)
 
 
 @dataclass(frozen=True)

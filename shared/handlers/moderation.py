@@ -6,13 +6,14 @@ Intelligence is never asked here, because it takes minutes: a video that is in d
 
 from __future__ import annotations
 
+import contextvars
 import hashlib
-import logging
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
 
 from shared.domain import detections, timeline
 from shared.domain.assets import Detection
@@ -28,13 +29,14 @@ from shared.handlers.media_sources import MediaFile, PictureFile, VideoFile
 from shared.ports import Clock, DetectionRun, Detector, Frame, FrameSampler, MediaProbe, PictureReader
 from shared.records import from_data, to_data
 
-log = logging.getLogger(__name__)
+T = TypeVar("T")
+
 
 MAKING = 1
 """Part of the cache's key; to be raised when what is made here changes, so that nothing older is served."""
 
 PIXEL_WORKERS = 2
-"""Pictures and videos decoded at a time in one process: each uses all cores it gets, and up to 150 MB."""
+"""Pictures and videos decoded at a time in one process: each uses all cores it gets, and up to 220 MB."""
 
 UNSURE_DURATION = timedelta(minutes=5)
 """How long a verdict is served whose witnesses partly failed for a while."""
@@ -64,13 +66,16 @@ class OutOfTime(FetchFailed):
 
 @dataclass(frozen=True)
 class Pixels:
-    """What turns bytes into pictures, and finds violence in them. `places` bounds what is decoded at once."""
+    """What turns bytes into pictures, and finds violence in them.
+
+    `workers` are threads of their own, because the C library keeps for each thread what a large picture once took.
+    """
 
     pictures: PictureReader
     probe: MediaProbe
     detector: Detector
     frames: FrameSampler
-    places: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(PIXEL_WORKERS))
+    workers: Executor = field(default_factory=lambda: ThreadPoolExecutor(PIXEL_WORKERS, thread_name_prefix="pixels"))
 
 
 @dataclass(frozen=True)
@@ -224,16 +229,14 @@ def _to_the_receipt(_: float, __: str | None) -> None:
 # --------------------------------------------------------------------------- pixels
 
 
-@contextmanager
-def _place(order: Order, deps: Deps) -> Iterator[None]:
-    """A place among those who decode; raises `OutOfTime` when none comes free in time."""
-    left = (order.deadline - deps.clock.now()).total_seconds()
-    if left <= 0 or not deps.pixels.places.acquire(timeout=left):
-        raise OutOfTime
+def _in_turn(call: Callable[[], T], order: Order, deps: Deps) -> T:
+    """The result of `call` in one of the threads that decode. Raises what it raises, and `OutOfTime`."""
+    working = deps.pixels.workers.submit(contextvars.copy_context().run, call)
     try:
-        yield
-    finally:
-        deps.pixels.places.release()
+        return working.result(timeout=max((order.deadline - deps.clock.now()).total_seconds(), 0.0))
+    except TimeoutError:
+        working.cancel()
+        raise OutOfTime from None
 
 
 def _check_time(order: Order, deps: Deps) -> None:
@@ -251,11 +254,14 @@ class _Seen:
 
 
 def _seen(media: MediaFile, order: Order, deps: Deps) -> _Seen:
+    if isinstance(media, VideoFile):
+        return _in_turn(partial(_seen_in_video, media, order, deps), order, deps)
+    return _in_turn(partial(_seen_in_picture, media, order, deps), order, deps)
+
+
+def _seen_in_picture(media: PictureFile, order: Order, deps: Deps) -> _Seen:
     """Of an animation several frames: its first alone would be a way to hide the others."""
-    with _place(order, deps):
-        if isinstance(media, VideoFile):
-            return _seen_in_video(media, order, deps)
-        facts = deps.pixels.pictures.read(media.data, at_most=order.profile.video.frames)
+    facts = deps.pixels.pictures.read(media.data, at_most=order.profile.video.frames)
     return _Seen([Frame(picture.data, picture.width, picture.height) for picture in facts.pictures])
 
 

@@ -33,8 +33,8 @@ class Flipped(BaseModel):
 class ShadowReply(BaseModel):
     """`enabled` false: no shadow profile is set now, and what is here is of earlier. `flip_rate` is 0-1.
 
-    `statuses` (`PASS -> FAIL`) are of all, `rules` and `causes` of those that flip. `flips`: the newest 100. `complete` false: there is
-    more than is read for a report, and all numbers are of the newest comparisons alone.
+    `statuses` (`PASS -> FAIL`) are of all, `rules` and `causes` of those that flip. `flips`: the newest 100.
+    `complete` false: there is more than is read for a report, and all numbers are of the newest comparisons alone.
     """
 
     enabled: bool

@@ -73,6 +73,15 @@ def _file_of(module: str, folder: Path) -> str:
     return f"{base}/__init__.py" if (folder / base).is_dir() else f"{base}.py"
 
 
+def test_a_folder_of_data_stands_for_all_files_below_it() -> None:
+    names = {
+        path.relative_to(topology.ROOT).as_posix()
+        for path in bundle.data_files(topology.load().functions["moderation"])
+    }
+    assert {"policies/profiles/balanced.toml", "policies/patterns/en.toml", "models/violence-motion-1.json"} <= names
+    assert "policies" not in names
+
+
 def test_no_bundle_holds_tests_training_or_the_other_home() -> None:
     for function in FUNCTIONS:
         closure = bundle.import_closure(topology.ROOT / "functions" / function / "main.py")

@@ -87,6 +87,28 @@ class TestSettings:
     def test_without_a_budget_there_is_no_limit_and_zero_is_one(self, raw: str, budget: float | None) -> None:
         assert settings.load(settings.EmbeddedSettings, {"BUDGET_USD_GEMINI": raw}).gemini_budget == budget
 
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("CACHE_DURATION_HOURS", "0"),
+            ("CACHE_DURATION_HOURS", "nan"),
+            ("CACHE_DURATION_HOURS", "9000"),
+            ("MODERATION_CONCURRENCY", "0"),
+            ("MODERATION_CONCURRENCY", "65"),
+            ("MODERATION_CONCURRENCY", "2.5"),
+            ("MODERATION_BUCKETS", "/media"),
+            ("MODERATION_BUCKETS", ","),
+        ],
+    )
+    def test_moderations_are_checked(self, name: str, value: str) -> None:
+        with pytest.raises(SettingsError, match=name):
+            settings.load(settings.DirectModerationSettings, {name: value})
+
+    def test_clients_may_name_the_uploads_unless_places_are_set(self) -> None:
+        assert settings.load(settings.DirectModerationSettings, {}).places("own") == (("own", "media/"),)
+        named = settings.load(settings.DirectModerationSettings, {"MODERATION_BUCKETS": "own/media/, other/a/b,whole"})
+        assert named.places("own") == (("own", "media/"), ("other", "a/b"), ("whole", ""))
+
     def test_a_function_knows_what_its_instances_are_given(self) -> None:
         environment = {"GOOGLE_CLOUD_PROJECT": "p", "FUNCTION_CPU": "0.5", "FUNCTION_MEMORY_MIB": "512"}
         assert settings.load(settings.CorrelateSettings, environment).machine() == Machine(0.5, 512)
