@@ -168,10 +168,13 @@ def test_a_context_must_show_surely_enough() -> None:
     assert only(evidence(label("Beach", 0.59), object_seen("Bikini", 0.7)), BALANCED).tier is Tier.CONTEXTUAL
 
 
-def test_a_lowered_beer_keeps_the_higher_of_its_thresholds() -> None:
-    finding = only(evidence(label("Classroom", 0.9), pattern("alcohol", Tier.CONTEXTUAL, 0.62)), BALANCED)
+@pytest.mark.parametrize(
+    ("sighting", "threshold"), [(pattern("alcohol", Tier.CONTEXTUAL, 0.62), 0.65), (object_seen("Beer", 0.70), 0.75)]
+)
+def test_a_lowered_beer_has_the_higher_of_its_thresholds(sighting: Sighting, threshold: float) -> None:
+    finding = only(evidence(label("Classroom", 0.9), sighting), BALANCED)
 
-    assert (finding.tier, finding.threshold, finding.counted) == (Tier.SOCIAL, 0.65, False)
+    assert (finding.tier, finding.threshold, finding.counted) == (Tier.SOCIAL, threshold, False)
 
 
 def test_a_32_bit_float_at_the_threshold_counts() -> None:
