@@ -26,6 +26,7 @@ from shared.domain.moderation.findings import Evidence, MediaKind
 from shared.domain.moderation.profiles import Profile
 from shared.domain.moderation.verdicts import Verdict, judge
 from shared.handlers import witnesses
+from shared.handlers.stills import still_frames
 from shared.records import to_data
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
@@ -81,7 +82,7 @@ def _judge_all(pictures: Sequence[Path], profile: Profile) -> Iterator[Judged]:
     reader = SafePictures()
     for path in pictures:
         began = time.perf_counter()
-        frames = reader.read(path.read_bytes()).frames
+        frames = still_frames(reader.read(path.read_bytes()))
         evidence = witnesses.look(
             frames, MediaKind.IMAGE, profile.image_features, profile, deps, lambda _usd, _note: None, path.name
         )

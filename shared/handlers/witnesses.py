@@ -235,12 +235,10 @@ def _analyse(text: str, kind: MediaKind, share: float, analyzer: TextAnalyzer, b
 
 
 def _evidence_of_text(said: TextAnnotation, kind: MediaKind, share: float, witness: str, usd: float) -> Evidence:
-    coverage = {}
-    if said.categories is not None:
-        coverage[Part.CATEGORIES] = share
-    if said.sentiment is not None:
-        coverage[Part.SENTIMENT] = share
     parts = {"categories": Part.CATEGORIES, "sentiment": Part.SENTIMENT}
+    # What is said in spite of a problem (a language that is not supported) counts as seen, and covers nothing.
+    whole = [name for name in parts if getattr(said, name) is not None and name not in said.problems]
+    coverage = {parts[name]: share for name in whole}
     return Evidence(
         kind,
         sightings=strongest(

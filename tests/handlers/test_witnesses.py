@@ -146,6 +146,27 @@ def test_what_the_profile_does_not_ask_of_a_video_is_named(profile: Profile) -> 
     assert gap(evidence, Part.SHOTS) == "not_counted"
 
 
+def test_what_was_seen_beside_an_error_counts_and_covers_nothing(profile: Profile) -> None:
+    partly = ImageAnnotation(objects=(Seen("Gun", 0.8),), error=failure("incomplete_answer", 1))
+
+    evidence = look(profile, ScriptedAnnotator(lambda _: partly))
+
+    assert [each.name for each in evidence.sightings] == ["Gun"]
+    assert evidence.covered(Part.OBJECTS) == 0.0
+    assert gap(evidence, Part.OBJECTS) == "incomplete_answer"
+
+
+def test_categories_of_a_language_that_is_not_supported_count_and_cover_nothing(profile: Profile) -> None:
+    problem = {"categories": failure("language_not_supported", 1)}
+    said = TextAnnotation(categories=(Seen("Toxic", 0.9),), sentiment=0.0, language="xx", problems=problem)
+
+    evidence = look(profile, ScriptedAnnotator(lambda _: innocent("Something in a rare language")), ScriptedText(said))
+
+    assert any(each.name == "Toxic" for each in evidence.sightings)
+    assert evidence.covered(Part.CATEGORIES) == 0.0
+    assert gap(evidence, Part.CATEGORIES) == "language_not_supported"
+
+
 def test_our_detector_is_a_witness_of_violence(profile: Profile) -> None:
     fight = Detection((Segment(3.0, 5.0, 0.91, "violence"),), 0.91, 9.0, truncated=False, model="motion-1")
 

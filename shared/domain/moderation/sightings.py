@@ -53,20 +53,22 @@ class Looked:
 
 
 def evidence_of_look(kind: MediaKind, looked: Looked, annotator: ImageAnnotator) -> Evidence:
-    """What the annotator saw in the frames, without what their texts say."""
-    pairs = [(frame, found) for frame, found in zip(looked.frames, looked.annotations, strict=True)]
-    answered = [(frame, found) for frame, found in pairs if found.error is None]
+    """What the annotator saw in the frames, without what their texts say.
+
+    What it saw beside an error counts as seen, and covers nothing.
+    """
+    pairs = list(zip(looked.frames, looked.annotations, strict=True))
     return Evidence(
         kind=kind,
         sightings=strongest(
-            sighting for frame, found in answered for sighting in _sightings(_place(frame), found, annotator.name)
+            sighting for frame, found in pairs for sighting in _sightings(_place(frame), found, annotator.name)
         ),
-        faces=_most_faces(answered, annotator.name),
+        faces=_most_faces(pairs, annotator.name),
         coverage=_coverage(looked),
         gaps=tuple(dict.fromkeys((*_silent(looked), *_failed(looked)))),
         witnesses=(annotator.name,),
-        safe_search=worst_words(_words(found) for _, found in answered),
-        logos=tuple(dict.fromkeys(logo.name for _, found in answered for logo in found.logos or ())),
+        safe_search=worst_words(_words(found) for _, found in pairs),
+        logos=tuple(dict.fromkeys(logo.name for _, found in pairs for logo in found.logos or ())),
     )
 
 
@@ -112,8 +114,8 @@ def _words(found: ImageAnnotation) -> dict[str, Likelihood]:
     return {category: known.get(word, Likelihood.UNKNOWN) for category, word in (found.safe_search or {}).items()}
 
 
-def _most_faces(answered: Sequence[tuple[Frame, ImageAnnotation]], witness: str) -> Count | None:
-    counts = [Count(len(found.faces), witness, _place(frame)) for frame, found in answered if found.faces is not None]
+def _most_faces(pairs: Sequence[tuple[Frame, ImageAnnotation]], witness: str) -> Count | None:
+    counts = [Count(len(found.faces), witness, _place(frame)) for frame, found in pairs if found.faces is not None]
     return max(counts, key=lambda count: count.number, default=None)
 
 
