@@ -78,7 +78,9 @@ def _extended(name: object, by: Path, folder: Path, seen: tuple[Path, ...]) -> d
 
 
 def _path_of(name: str, folder: Path, beside: Path) -> Path:
-    return (folder / f"{name}.toml" if _BUNDLED_NAME.fullmatch(name) else beside / name).absolute()
+    if "\0" in name:
+        raise ProfileError(f"profile {name!r}: this can't be the name of a file")
+    return (folder / f"{name}.toml" if _BUNDLED_NAME.fullmatch(name) else beside / name).resolve()
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -87,6 +89,6 @@ def _read(path: Path) -> dict[str, Any]:
             raise ProfileError(f"profile {path.stem}: {path} has more than {MAX_BYTES} bytes")
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        # A NUL in the name, bytes that are no UTF-8 and malformed TOML are all ValueErrors.
+        # Bytes that are no UTF-8 and malformed TOML are both ValueErrors.
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ProfileError(f"profile {path.stem}: {path} can't be read: {reason}") from error

@@ -13,7 +13,7 @@ finding changes in the steps in which its witness speaks (`judging.levels`). Con
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.domain.moderation.deciding import TOLERANCE, Tally, deciding_rule, reached, tally_of
@@ -143,27 +143,25 @@ def _least_lowering(counted: Sequence[Finding], bench: Bench) -> list[float]:
     groups = [[n for n, each in enumerate(counted) if each.factor is factor] for factor in Factor]
     order = [number for group in groups for number in group]
     falls = [[_fall(counted[number], bench.profile) for number in group] for group in groups if group]
-    rough = [_options(each, sorted({-1.0, *(fall.finding.confidence for fall in each)})) for each in falls]
-    spare = _cheapest(rough, bench).changed - sum(_fewest(options) for options in rough)
-    exact = [_options(each, sorted({-1.0, *(level for fall in each for level in fall.standing)})) for each in falls]
-    few = [[option for option in each if option.changed - _fewest(each) <= spare] for each in exact]
-    lowered = dict(zip(order, _cheapest(few, bench).confidences, strict=True))
+    rough = [_options(each, [fall.finding.confidence for fall in each]) for each in falls]
+    most = _cheapest(rough, bench, len(counted)).changed
+    exact = [_options(each, [level for fall in each for level in fall.standing]) for each in falls]
+    lowered = dict(zip(order, _cheapest(exact, bench, most).confidences, strict=True))
     return [lowered[number] for number in range(len(counted))]
 
 
-def _fewest(options: Sequence[_Option]) -> int:
-    return min(option.changed for option in options)
-
-
-def _cheapest(ways: Sequence[Sequence[_Option]], bench: Bench) -> _Option:
+def _cheapest(ways: Sequence[Sequence[_Option]], bench: Bench, most: int) -> _Option:
     """The cheapest of the combinations, with one option of each factor, that no rule fails.
 
-    The factors are combined one after the other. What costs no less and leaves no less than another can't be part of
-    the cheapest one, so that few are carried along. One always passes: that with nothing left.
+    At least one that passes changes no more than `most` findings. The factors are combined one after the other; what
+    can't be part of the cheapest one, because it costs no less and leaves no less than another, is not carried along.
     """
+    fewest = [min(option.changed for option in options) for options in ways]
     carried = [_Option(0, 0.0, Tally())]
-    for options in ways:
-        carried = _worth_carrying([one.and_then(two) for one in carried for two in options], bench.shares)
+    for number, options in enumerate(ways):
+        still = most - sum(fewest[number + 1 :])
+        pairs = ((one, two) for one in carried for two in options if one.changed + two.changed <= still)
+        carried = _worth_carrying([one.and_then(two) for one, two in pairs], bench.shares)
     return min((each for each in carried if _passes(each, bench)), key=lambda each: (each.cost, each.confidences))
 
 
@@ -192,10 +190,10 @@ def _fall(finding: Finding, profile: Profile) -> _Fall:
     return _Fall(finding, tuple(level for level in (*own, finding.confidence) if not reached(level, limit)), below)
 
 
-def _options(falls: Sequence[_Fall], ceilings: Sequence[float]) -> list[_Option]:
-    """Every way to lower one factor: to each of the ceilings for all its findings, or no contextual one left at all."""
+def _options(falls: Sequence[_Fall], ceilings: Iterable[float]) -> list[_Option]:
+    """Every way to lower one factor: to one of the ceilings for all its findings; none left; no contextual one left."""
     findings = [fall.finding for fall in falls]
-    ways = [[fall.to(ceiling) for fall in falls] for ceiling in ceilings]
+    ways = [[fall.to(ceiling) for fall in falls] for ceiling in sorted({-1.0, *ceilings})]
     ways.append([fall.to(1.0 if fall.finding.tier is Tier.SOCIAL else -1.0) for fall in falls])
     return [_option(findings, confidences) for confidences in ways]
 

@@ -65,8 +65,8 @@ def test_the_config_lists_words_contexts_and_features() -> None:
     assert "swimwear" in told["contexts"]["beach"]["lowers"]
     assert told["active_features"]["video"] == {
         "frames": 10,
-        "features": ["labels", "safe_search"],
-        "video_intelligence": "score from 0.10 to 0.80",
+        "features": ["labels", "safe_search", "text"],
+        "video_intelligence": "score from 0.25 to 0.80",
     }
     assert moderation_config(STRICT, "-")["active_features"]["video"]["video_intelligence"] == "always"
     assert told["incident"]["priority"] == "High"

@@ -90,10 +90,11 @@ def test_a_likelihood_counts_from_its_word_on(
     ("profile", "crowd", "shots", "mood"), [(BALANCED, 5, 45, -0.5), (STRICT, 3, 30, -0.3)], ids=["balanced", "strict"]
 )
 def test_faces_shots_and_moods_count_beyond_their_limits(profile: Profile, crowd: int, shots: int, mood: float) -> None:
-    for limit, field in ((crowd, "faces"), (shots, "shots")):
-        at = only(evidence(**{field: Count(limit, "counter")}), profile)
-        above = only(evidence(**{field: Count(limit + 1, "counter")}), profile)
-        assert (at.counted, above.counted, above.tier) == (False, True, Tier.SOCIAL)
+    for beyond, counted in ((0, False), (1, True)):
+        faces = only(evidence(faces=Count(crowd + beyond, "counter")), profile)
+        cuts = only(evidence(shots=Count(shots + beyond, "counter")), profile)
+        assert (faces.counted, cuts.counted) == (counted, counted)
+        assert {faces.tier, cuts.tier} == {Tier.SOCIAL}
     assert only(evidence(sentiment=Sentiment(mood, "language")), profile).counted
     assert not only(evidence(sentiment=Sentiment(mood + 0.01, "language")), profile).counted
     assert found(evidence(sentiment=Sentiment(0.9, "language"), faces=Count(0, "counter")), profile) == ()
@@ -167,10 +168,13 @@ def test_a_context_must_show_surely_enough() -> None:
     assert only(evidence(label("Beach", 0.59), object_seen("Bikini", 0.7)), BALANCED).tier is Tier.CONTEXTUAL
 
 
-def test_a_lowered_beer_keeps_the_higher_of_its_thresholds() -> None:
-    finding = only(evidence(label("Classroom", 0.9), pattern("alcohol", Tier.CONTEXTUAL, 0.62)), BALANCED)
+@pytest.mark.parametrize(
+    ("sighting", "threshold"), [(pattern("alcohol", Tier.CONTEXTUAL, 0.62), 0.65), (object_seen("Beer", 0.70), 0.75)]
+)
+def test_a_lowered_beer_has_the_higher_of_its_thresholds(sighting: Sighting, threshold: float) -> None:
+    finding = only(evidence(label("Classroom", 0.9), sighting), BALANCED)
 
-    assert (finding.tier, finding.threshold, finding.counted) == (Tier.SOCIAL, 0.65, False)
+    assert (finding.tier, finding.threshold, finding.counted) == (Tier.SOCIAL, threshold, False)
 
 
 def test_a_32_bit_float_at_the_threshold_counts() -> None:

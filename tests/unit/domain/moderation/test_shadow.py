@@ -9,7 +9,7 @@ from shared.domain.moderation.findings import Evidence, Likelihood, Part
 from shared.domain.moderation.receipts import Rule, Status
 from shared.domain.moderation.shadow import Comparison, Summary, compare, summarize
 from shared.domain.moderation.verdicts import judge
-from tests.unit.domain.moderation.evidence import BALANCED, STRICT, evidence, evidences, object_seen, safe_search
+from tests.unit.domain.moderation.evidence import BALANCED, STRICT, evidence, evidences, label, object_seen, safe_search
 
 
 def compared(seen: Evidence) -> Comparison:
@@ -33,6 +33,14 @@ def test_verdicts_that_agree_have_no_causes() -> None:
     seen = evidence(object_seen("Gun", 0.9), object_seen("Rifle", 0.4))
 
     assert compared(seen) == Comparison(Status.FAIL, Status.FAIL, Rule.CLEAR_FINDING, Rule.CLEAR_FINDING, flips=False)
+
+
+def test_what_only_one_profile_holds_for_harmless_is_a_cause() -> None:
+    very_racy = safe_search(Part.RACY, Likelihood.VERY_LIKELY)
+    comparison = compared(evidence(label("Beach", 0.7), very_racy))
+
+    assert (comparison.status, comparison.shadow_status) == (Status.PASS, Status.FAIL)
+    assert comparison.causes == ("racy: racy",)
 
 
 def test_a_summary_counts_what_flips_and_why() -> None:
