@@ -29,8 +29,8 @@ MAX_FRAMES = 3_000
 MAX_PAGES = 200
 
 _MAX_PARTS = 20_000
-# A progressive JPEG is drawn over once a scan; encoders make a dozen at most.
-_MAX_SCANS = 64
+# A progressive JPEG is drawn over once a scan; encoders make a dozen at most, with a few tables each.
+_MAX_MARKERS = 128
 _MAX_TAGS = 512
 _MAX_STRIPS = 65_536
 # What browsers do with a frame that is to be shown for no time.
@@ -128,11 +128,11 @@ def _require_size(width: int, height: int, frames: int = 1, most: int = MAX_PIXE
         raise _too_large(f"no side may have more than {MAX_SIDE} pixels")
     most = most if frames == 1 else MAX_ANIMATED_PIXELS
     if width * height > most:
-        raise _too_large(f"it may have {most // 1_000_000} megapixels" + (" a frame" if frames > 1 else ""))
+        raise _too_large(f"it may have at most {most // 1_000_000} megapixels" + (" a frame" if frames > 1 else ""))
     if frames > MAX_FRAMES:
-        raise _too_large(f"it may have {MAX_FRAMES} frames")
+        raise _too_large(f"it may have at most {MAX_FRAMES} frames")
     if width * height * frames > MAX_ALL_PIXELS:
-        raise _too_large(f"all frames together may have {MAX_ALL_PIXELS // 1_000_000} megapixels")
+        raise _too_large(f"all frames together may have at most {MAX_ALL_PIXELS // 1_000_000} megapixels")
 
 
 def _shown(seconds: float) -> float:
@@ -195,19 +195,15 @@ def _jpeg_segment(data: bytes, at: int) -> tuple[int, int, int]:
 
 def _end_of_scans(data: bytes, at: int) -> int:
     """Where the image ends, given where its first scan's entropy-coded data begins."""
-    scans = 1
-    for _ in _parts():
+    for _ in range(_MAX_MARKERS):
         match = _MARKER.search(data, at)
         if match is None:
             raise damaged("it ends too early")
-        marker = match[1][0]
+        marker, at = match[1][0], match.end()
         if marker == _EOI:
-            return match.end()
-        scans += marker == _SOS
-        if scans > _MAX_SCANS:
-            raise damaged("it is drawn in too many scans")
-        at = match.end() + (0 if marker in _ALONE else struct.unpack_from(">H", data, match.end())[0])
-    return at
+            return at
+        at += 0 if marker in _ALONE else struct.unpack_from(">H", data, at)[0]
+    raise damaged("it is drawn in too many scans")
 
 
 def _orientation(exif: bytes) -> int:
@@ -417,12 +413,12 @@ def _walk_tiff(data: bytes) -> PictureLayout:
         taken.append((at, end))
         pages.append(_tiff_page(data, order, at, essence))
         if len(pages) > MAX_PAGES:
-            raise _too_large(f"it may have {MAX_PAGES} pages")
+            raise _too_large(f"it may have at most {MAX_PAGES} pages")
         at = struct.unpack_from(f"{order}I", data, end - 4)[0]
     if not pages:
         raise damaged("it has no page")
     if sum(page[_WIDTH] * page[_LENGTH] for page in pages) > MAX_ALL_PIXELS:
-        raise _too_large(f"all pages together may have {MAX_ALL_PIXELS // 1_000_000} megapixels")
+        raise _too_large(f"all pages together may have at most {MAX_ALL_PIXELS // 1_000_000} megapixels")
     first, seconds = pages[0], (_USUAL_SECONDS,) * len(pages)
     turned = first.get(_ORIENTATION, 1)
     orientation = turned if 1 <= turned <= 8 else 1

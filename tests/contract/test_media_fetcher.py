@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import random
 import socket
@@ -102,10 +103,12 @@ def test_three_redirects_are_followed_relative_ones_too() -> None:
     [
         ok(b"x" * MAX),
         CHUNKED + chunk(b"x" * (MAX - 1)) + chunk(b"x") + b"0\r\n\r\n",
+        answer("200 OK", f"Content-Length: {MAX}, {MAX}", f"Content-Length: {MAX}") + b"x" * MAX,
+        answer("200 OK", "Content-Length: 1", "Transfer-Encoding: chunked") + chunk(b"x" * MAX) + b"0\r\n\r\n",
         answer("200 OK") + b"x" * MAX,
         answer("100 Continue") + ok(b"x" * MAX, "Content-Encoding: identity"),
     ],
-    ids=["length", "chunks", "until closed", "after an interim answer"],
+    ids=["length", "chunks", "one length thrice", "chunks outrank a length", "until closed", "after an interim answer"],
 )
 def test_a_body_may_be_just_as_large_as_allowed(answered: bytes) -> None:
     with serving(answered) as server:
@@ -200,6 +203,8 @@ HOSTILE_URLS = {
     "a relative URL": ("//media.example.com/a.jpg", "url_invalid"),
     "nothing": ("", "url_invalid"),
     "brackets left open": ("http://[::1/", "host_refused"),
+    "an IPv4 address in brackets": ("http://[93.184.216.34]/", "host_refused"),
+    "too few groups in brackets": ("http://[1:2]/", "host_refused"),
     "a lone surrogate in the host": ("http://\ud800.example.com/", "host_refused"),
     "a lone surrogate in the path": ("http://media.example.com/\ud800", "url_invalid"),
     "file": ("file:///etc/passwd", "scheme_refused"),
@@ -232,7 +237,12 @@ def test_a_hostile_url_is_refused_before_anything_is_asked(url: str, code: str) 
     assert (caught.code, caught.status) == (code, 400)
 
 
-@pytest.mark.parametrize("url", ["data:;base64," + "A" * 200_000, "data:," + "a" * 100_001, "data:,%61" * 60_000])
+ODD_DATA = "data:;base64," + base64.b64encode(bytes(MAX + 1)).decode()  # one more than allowed, in as many letters
+
+
+@pytest.mark.parametrize(
+    "url", ["data:;base64," + "A" * 200_000, "data:," + "a" * 100_001, "data:,%61" * 60_000, ODD_DATA]
+)
 def test_a_data_url_is_measured_before_it_is_decoded(url: str) -> None:
     assert failed(fetcher(), url).code == "too_large"
 
@@ -349,6 +359,7 @@ HOSTILE_SERVERS: dict[str, tuple[Script, str, int]] = {
     "redirect with credentials": (says(redirect(f"http://a:b@{HOST}/")), "credentials_refused", 400),
     "redirect to another port": (says(redirect(f"http://{HOST}:6379/")), "port_refused", 400),
     "redirect with a tab": (says(redirect("http://169.254.\t169.254/")), "redirect_refused", 400),
+    "redirect to brackets left open": (says(redirect("http://[::1/")), "redirect_refused", 400),
     "redirect to nowhere": (says(answer("302 Found", "Content-Length: 0")), "redirect_refused", 400),
     "two places to go": (says(answer("302 Found", "Location: /a", "Location: /b")), "redirect_refused", 400),
     "redirect in bytes that are no text": (
@@ -371,6 +382,12 @@ HOSTILE_SERVERS: dict[str, tuple[Script, str, int]] = {
     "an endless chunk size": (endlessly(CHUNKED, b"0" * 1000), "incomplete", 503),
     "kilobytes of framing for each byte": (endlessly(CHUNKED, b"1;" + b"e" * 9000 + b"\r\nx\r\n"), "too_large", 413),
     "endless trailers": (endlessly(CHUNKED + b"0\r\n", b"A: b\r\n" * 100), "incomplete", 503),
+    "one byte too many in chunks": (
+        says(CHUNKED + chunk(b"x" * MAX) + chunk(b"x") + b"0\r\n\r\n"),
+        "too_large",
+        413,
+    ),
+    "one byte too many of no length": (says(answer("200 OK") + b"x" * (MAX + 1)), "too_large", 413),
     "a length over the limit": (says(answer("200 OK", f"Content-Length: {MAX + 1}")), "too_large", 413),
     "a length beyond all numbers": (says(answer("200 OK", "Content-Length: " + "9" * 19)), "too_large", 413),
     "less than was declared": (says(answer("200 OK", "Content-Length: 1000") + b"x" * 999), "incomplete", 503),

@@ -21,9 +21,7 @@ from httpcore import (
     ConnectTimeout,
     NetworkBackend,
     NetworkStream,
-    ReadTimeout,
     SyncBackend,
-    WriteTimeout,
 )
 
 from shared.adapters.fetching.addresses import Address, Refusal, parse_address
@@ -125,22 +123,16 @@ class DeadlineStream(NetworkStream):
         self._wire_bytes = wire_bytes
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
-        """Raises `FetchFailed` when the time is over, or when far more came than the body may have."""
-        try:
-            data = self._inner.read(max_bytes, self._deadline.remaining())
-        except ReadTimeout:
-            raise failure("timeout") from None
+        """Raises `FetchFailed` or `ReadTimeout` when the time is over, and when far more came than a body may have."""
+        data = self._inner.read(max_bytes, self._deadline.remaining())
         self._wire_bytes -= len(data)
         if self._wire_bytes < 0:
             raise failure("too_large")
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
-        """Raises `FetchFailed` when the time is over."""
-        try:
-            self._inner.write(buffer, self._deadline.remaining())
-        except WriteTimeout:
-            raise failure("timeout") from None
+        """Raises `FetchFailed` or `WriteTimeout` when the time is over."""
+        self._inner.write(buffer, self._deadline.remaining())
 
     def close(self) -> None:
         """Ends the connection."""
@@ -152,11 +144,9 @@ class DeadlineStream(NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ARG002
     ) -> NetworkStream:
-        """The handshake. Raises `FetchFailed`, for a certificate of another name above all."""
+        """The handshake. Raises `FetchFailed`, for a certificate of another name above all, or `ConnectTimeout`."""
         try:
             inner = self._inner.start_tls(ssl_context, server_hostname, self._deadline.remaining())
-        except ConnectTimeout:
-            raise failure("timeout") from None
         except ConnectError:
             raise failure("tls_failed") from None
         return DeadlineStream(inner, self._deadline, self._wire_bytes)

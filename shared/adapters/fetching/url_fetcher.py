@@ -92,7 +92,7 @@ class UrlFetcher:
                 response = self._ask(place, deadline, max_bytes, hop)
             _require_media(response, max_bytes)
             media_type = _plain_type(_header(response, b"content-type").decode("latin-1"))
-            with io.BufferedReader(_Body(response, deadline, max_bytes), _BUFFER_BYTES) as body:
+            with io.BufferedReader(_Body(response, max_bytes), _BUFFER_BYTES) as body:
                 yield RemoteMedia(cast("BinaryIO", body), media_type, place.shown)
 
     def _ask(self, place: MediaUrl, deadline: Deadline, max_bytes: int, hop: ExitStack) -> httpcore.Response:
@@ -115,9 +115,8 @@ class UrlFetcher:
 class _Body(io.RawIOBase):
     """The body as it comes. A failure is kept, and raised again by every later read."""
 
-    def __init__(self, response: httpcore.Response, deadline: Deadline, max_bytes: int) -> None:
+    def __init__(self, response: httpcore.Response, max_bytes: int) -> None:
         self._chunks = response.iter_stream()
-        self._deadline = deadline
         self._left = max_bytes
         self._held = memoryview(b"")
         self._failure: Exception | None = None
@@ -143,7 +142,6 @@ class _Body(io.RawIOBase):
         return count
 
     def _next(self) -> bytes | None:
-        self._deadline.remaining()
         with _http_failures(broken="incomplete", cut="incomplete"):
             chunk = next(self._chunks, None)
         self._left -= len(chunk or b"")

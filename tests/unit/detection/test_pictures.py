@@ -98,6 +98,11 @@ def test_a_large_picture_is_made_smaller_and_keeps_its_shape(kind: str) -> None:
     assert near(opened(picture).getpixel((LONG_SIDE - 10, picture.height - 3)), BLUE)
 
 
+def test_a_lossless_webp_is_read_too() -> None:
+    facts = read(encode(drawn(), "WEBP", lossless=True))
+    assert (facts.width, facts.height) == (96, 64)
+
+
 def test_a_small_picture_is_not_enlarged_and_a_thin_one_stays_visible() -> None:
     assert [(one.width, one.height) for one in read(encode(drawn(3, 2), "PNG")).pictures] == [(3, 2)]
     assert [(one.width, one.height) for one in read(encode(drawn(16_384, 1), "PNG")).pictures] == [(LONG_SIDE, 1)]
@@ -253,6 +258,10 @@ def test_what_is_no_picture_is_called_by_its_name(data: bytes, says: str) -> Non
     assert says in caught.sentence
 
 
+def test_a_tiff_in_a_rare_compression() -> None:
+    assert refused(tiff(page(8, 8, (259, 3, 1, 34712)))).code == "not_a_picture"
+
+
 def test_an_empty_file() -> None:
     assert refused(b"").code == "empty_file"
 
@@ -353,6 +362,10 @@ HARMLESS = {
     "PNG with a profile that unpacks to 200 MB": png((b"iCCP", b"a\0\0" + zlib.compress(bytes(200 << 20)))),
     "PNG with 10,000 texts": png(*[(b"tEXt", b"a\0b")] * 10_000),
     "JPEG with Exif that unfolds": jpeg_with(segment(0xE1, exif_that_unfolds())),
+    "JPEG with Exif that is none": jpeg_with(segment(0xE1, b"Exif\0\0neither order")),
+    "JPEG with Exif that points nowhere": jpeg_with(segment(0xE1, b"Exif\0\0II*\0\xff\xff\xff\xff" + bytes(9))),
+    "JPEG with Exif cut short": jpeg_with(segment(0xE1, b"Exif\0\0MM")),
+    "JPEG with fill bytes": jpeg_with(b"\xff\xff" + segment(0xFE, b"x")),
     "JPEG with 10,000 comments": jpeg_with(segment(0xFE, b"x") * 10_000),
     "GIF with 10,000 comments": gif(1, noise=b"!\xfe\x01x\x00" * 10_000),
     "TIFF with tags that unfold": tiff(page(8, 8, *[(40_000 + n, 7, 1 << 20, 0) for n in range(400)])) + bytes(1 << 20),
@@ -372,8 +385,9 @@ def test_what_would_unfold_beside_the_pixels_never_reaches_a_decoder(data: bytes
 # --------------------------------------------------------------------------- damage
 
 DAMAGED = {
+    "JPEG without a header": b"\xff\xd8" + segment(0xDA, bytes(8)) + b"\xff\xd9",
+    "JPEG with bytes between its parts": jpeg_with(segment(0xFE, b"x") + b"\0\0"),
     "JPEG of a million comments": jpeg_with(segment(0xFE, b"x") * 1_000_000),
-    "JPEG of 10,000 scans": jpeg_with(b"", b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00" * 10_000),
     "JPEG with two headers": jpeg_with(segment(0xC0, b"\x08\x00\x40\x00\x60\x01\x01\x11\x00")),
     "PNG of 800,000 parts": png(*[(b"tEXt", b"")] * 800_000),
     "PNG without its pixels": png()[:33],
@@ -395,6 +409,13 @@ DAMAGED = {
 @pytest.mark.parametrize("data", DAMAGED.values(), ids=DAMAGED.keys())
 def test_a_damaged_file_is_refused_soon(data: bytes) -> None:
     assert refused(data).code in {"damaged_picture", "too_large_picture"}
+
+
+def test_a_jpeg_is_not_drawn_over_for_ever() -> None:
+    data = encode(drawn(), "JPEG", progressive=True)
+    assert read(data).frames == 1
+    last_scan = data[data.rfind(b"\xff\xda") : -2]
+    assert "scans" in refused(data[:-2] + last_scan * 1000 + data[-2:]).sentence
 
 
 @pytest.mark.parametrize("kind", [*FORMATS, "animated GIF", "animated WEBP", "animated PNG"])
