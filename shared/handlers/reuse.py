@@ -88,10 +88,12 @@ def registration(asset: Asset, facts: MediaFacts, own: Detection, fingerprint: b
     """The write by which later uploads find this one; stores the `fingerprint` that proves that they are similar.
 
     None for one that took over another's: only its own bytes lead to it, all else leads to the one that was looked at.
+    One that is not telling is stored for the scenes in it (`shared/handlers/scenes.py`).
     """
     bands: tuple[str, ...] = ()
-    if fingerprint is not None and is_telling(fingerprint):
+    if fingerprint:
         timelines.store_fingerprint(deps.media, asset.id, own.model, fingerprint)
+    if fingerprint and is_telling(fingerprint):
         bands = reuse.kept_bands(facts.perceptual_hash, facts.duration, deps.policy)
     known = Known(
         asset_id=asset.id,

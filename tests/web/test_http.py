@@ -14,6 +14,8 @@ from fastapi.testclient import TestClient
 
 from local.home import Home
 from local.server import application
+from shared.adapters.embedded.image_annotator import RapidAnnotator
+from shared.adapters.embedded.text_analyzer import LexiconAnalyzer
 from shared.adapters.google import gemini_files
 from shared.domain.assets import Asset, Detection, SeenBefore
 from shared.domain.detections import Segment
@@ -320,7 +322,9 @@ class TestService:
         assert body["recent_events"] == {"total": 1, "face_matches": 0, "plate_reads": 0}
         assert body["event_rate"] == {"events_per_second": 0.003, "sample_duration_seconds": 300.0}
         assert body["components"]["store"] == "ok"
-        assert body["components"]["gemini"] == "off"
+        services = ("gemini", "vision", "language", "video_intelligence")
+        assert {body["components"][name] for name in services} == {"off"}
+        assert {body["components"][name] for name in ("ocr", "faces", "sentiment")} == {"ok"}
         assert {"timestamp", "service", "version", "ws_clients"} <= set(body)
 
     def test_the_sweeper_is_off_before_its_first_run_and_missed_after_five_minutes(
@@ -351,6 +355,16 @@ class TestService:
         reply = client.get("/health")
         assert reply.status_code == 200
         assert (reply.json()["ok"], reply.json()["components"]["gemini"]) == (True, "degraded")
+
+    def test_a_witness_that_cannot_be_loaded_is_said_and_takes_nothing_out_of_service(
+        self, client: TestClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(RapidAnnotator, "condition", lambda _, feature: "degraded")
+        monkeypatch.setattr(LexiconAnalyzer, "condition", "off")
+        reply = client.get("/health")
+        found = reply.json()["components"]
+        assert (reply.status_code, reply.json()["ok"]) == (200, True)
+        assert [found[name] for name in ("ocr", "faces", "sentiment")] == ["degraded", "degraded", "off"]
 
     def test_unknown_paths_are_404(self, client: TestClient) -> None:
         assert client.get("/nothing").json() == {"detail": "Not Found"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import textwrap
+import unicodedata
 from collections.abc import Callable
 from functools import cache
 from typing import TypeVar
@@ -67,10 +68,10 @@ class LexiconAnalyzer:
 
     def _language_of(self, text: str) -> str | None:
         """An ISO 639-1 code, None where it can't be told. Raises `AnalyserFailed`."""
-        letters = "".join(character for character in text if character.isalpha())
-        if len(letters.encode(errors="replace")) < _LEAST_LETTER_BYTES:
+        words = _words_of(text)
+        if len(words.replace(" ", "").encode(errors="replace")) < _LEAST_LETTER_BYTES:
             return None
-        language, probability = self._guarded(lambda: _load_recogniser()(text))
+        language, probability = self._guarded(lambda: _load_recogniser()(words))
         return language if probability >= _LEAST_PROBABILITY else None
 
     def _mood_of(self, text: str, language: str | None) -> float:
@@ -82,8 +83,11 @@ class LexiconAnalyzer:
             sentence = f'Only the mood of English texts is judged here; this one is in "{language}".'
             raise AnalyserFailed("language_not_supported", sentence, tries=1)
         pieces = textwrap.wrap(text, _PIECE_CHARACTERS)
-        moods = self._guarded(lambda: [len(piece) * _load_lexicon()(piece) for piece in pieces])
-        return max(-1.0, min(1.0, sum(moods) / sum(map(len, pieces))))
+        moods = self._guarded(lambda: [_load_lexicon()(piece) for piece in pieces])
+        # By letters, so that a row of emojis can't outweigh what is said.
+        letters = [sum(map(str.isalpha, piece)) for piece in pieces]
+        mean = sum(mood * weight for mood, weight in zip(moods, letters, strict=True)) / sum(letters)
+        return max(-1.0, min(1.0, mean))
 
     def _guarded(self, work: Callable[[], T]) -> T:
         """Does it. Raises `AnalyserFailed` (`unavailable`) when something can't be loaded, or fails."""
@@ -95,6 +99,11 @@ class LexiconAnalyzer:
             raise AnalyserFailed("unavailable", "What judges the mood of texts can't be used.", tries=1) from error
         self._failing = False
         return done
+
+
+def _words_of(text: str) -> str:
+    """Its letters, with the marks that some scripts put on them. Numbers and emojis are in no language."""
+    return " ".join("".join(each if unicodedata.category(each)[0] in "LM" else " " for each in text).split())
 
 
 @cache
