@@ -89,7 +89,7 @@ def letters_for_signs(word: str) -> tuple[str, ...]:
     Where signs outnumber letters by more than two to one, it is a number or a price with its unit, not a word.
     """
     letters = sum(map(str.isalpha, word))
-    if letters == len(word) or 3 * letters < len(word):
+    if not letters or letters == len(word) or 3 * letters < len(word):
         return ()
     with_i = word.translate(_LETTERS_OF_SIGNS)
     return (with_i, word.translate(_LETTERS_OF_SIGNS_WITH_L)) if "1" in word else (with_i,)
@@ -103,10 +103,23 @@ def squeeze(word: str) -> str:
     return _REPEATED.sub(r"\1", word)
 
 
-LONG_RUNS = tuple(letter * 3 for letter in "abcdefghijklmnopqrstuvwxyz")
-"""Three times the same letter: no word of the six languages has that, so it is written for effect, or to hide."""
+_LONG_RUN = re.compile(r"([a-z])\1\1")
 
 
-def has_long_run(word: str) -> bool:
-    """Whether a letter stands there three times or more in a row."""
-    return any(run in word for run in LONG_RUNS)
+def has_long_run(text: str) -> bool:
+    """Whether a letter stands there three times or more in a row.
+
+    No word of the six languages has that: it is written for effect, or to hide.
+    """
+    return _LONG_RUN.search(text) is not None
+
+
+def lines_with_long_runs(text: str) -> frozenset[str]:
+    """The lines of `text` that have one."""
+    lines = set()
+    found = _LONG_RUN.search(text)
+    while found:
+        begin, end = text.rfind("\n", 0, found.start()) + 1, text.find("\n", found.end())
+        lines.add(text[begin:] if end < 0 else text[begin:end])
+        found = _LONG_RUN.search(text, end) if end >= 0 else None
+    return frozenset(lines)

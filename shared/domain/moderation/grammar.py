@@ -29,6 +29,7 @@ MOST_ELEMENTS = 10
 MOST_ALTERNATIVES = 60
 
 MOST_SEQUENCES = 16
+SHORTEST_ANCHOR = 2
 
 _PARTS = re.compile(r"\([^()]*\)\??|[^\s()]+")
 _WORD = r"[^\W_]+\*?"
@@ -69,27 +70,30 @@ class WordSequence:
     anchor: int
 
     @property
-    def reach(self) -> int:
-        """How many words away from its anchor a hit can extend, at most."""
-        return sum(element.gap or 1 for element in self.elements)
+    def before(self) -> int:
+        """How many words before its anchor a hit can begin, at most."""
+        return sum(element.gap or 1 for element in self.elements[: self.anchor])
+
+    @property
+    def after(self) -> int:
+        """How many words after its anchor a hit can end, at most."""
+        return sum(element.gap or 1 for element in self.elements[self.anchor + 1 :])
 
     @property
     def most_steps(self) -> int:
         """How often a word is compared with an element at most, for each word of the text that the anchor accepts."""
-        return len(self.elements) * self.reach + 1
+        return len(self.elements) * (self.before + self.after + 1)
 
     def around(self, words: Sequence[tuple[str, ...]], position: int) -> tuple[Span | None, int]:
-        """The narrowest hit whose anchor is at `position`, or None; and the steps taken, at most `most_steps`.
+        """The narrowest hit whose anchor is the word at `position`, or None; and the steps taken, at most `most_steps`.
 
         Not one path after the other is tried, but all places reached are carried along.
         """
-        if not self.elements[self.anchor].accepts(words[position]):
-            return None, 1
         after, forward = _reached(self.elements[self.anchor + 1 :], words, position, 1)
         if not after:
-            return None, 1 + forward
+            return None, forward
         before, backward = _reached(self.elements[: self.anchor][::-1], words, position, -1)
-        return ((max(before), min(after)) if before else None), 1 + forward + backward
+        return ((max(before), min(after)) if before else None), forward + backward
 
 
 def _reached(
@@ -134,7 +138,10 @@ def _sequence(elements: tuple[Element, ...], common: frozenset[str]) -> WordSequ
         raise GrammarError("begins or ends with something optional")
     if any(one.gap and other.gap for one, other in pairwise(elements)):
         raise GrammarError("has two gaps side by side")
-    return WordSequence(elements, max(range(len(elements)), key=lambda each: _rarity(elements[each], common)))
+    anchor = max(range(len(elements)), key=lambda each: _rarity(elements[each], common))
+    if min(map(len, elements[anchor].alternatives)) < SHORTEST_ANCHOR:
+        raise GrammarError(f"has no place where every word has {SHORTEST_ANCHOR} letters or more, to begin a search at")
+    return WordSequence(elements, anchor)
 
 
 def _choices(part: str) -> list[tuple[Element, ...]]:
@@ -177,4 +184,5 @@ def _rarity(element: Element, common: frozenset[str]) -> tuple[bool, int]:
     """Greater for what is rarer: long words are, for want of knowing how often each is used."""
     if element.gap or element.optional:
         return (False, -1)
-    return (not element.alternatives & common, min(map(len, element.alternatives)))
+    shortest = min(map(len, element.alternatives))
+    return (shortest > SHORTEST_ANCHOR and not element.alternatives & common, shortest)

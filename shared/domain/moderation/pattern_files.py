@@ -43,8 +43,9 @@ def pattern_set(files: Mapping[str, Mapping[str, Any]]) -> PatternSet:
     """The patterns of all files (name → parsed content), compiled. Raises `PolicyError`, which names every mistake."""
     problems: _Problems = [] if files else ["there is no pattern file"]
     patterns: dict[str, Pattern] = {}
+    common = _common(files)
     for name, content in sorted(files.items()):
-        for pattern in _patterns(name, content, problems):
+        for pattern in _patterns(name, content, common, problems):
             if pattern.id in patterns:
                 problems.append(f"{name}: {pattern.id}: another pattern has this id")
             patterns[pattern.id] = pattern
@@ -59,7 +60,13 @@ def _version(files: Mapping[str, Mapping[str, Any]]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def _patterns(name: str, content: Mapping[str, Any], problems: _Problems) -> list[Pattern]:
+def _common(files: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
+    """What is common in one language makes a search in a text of that language slow, whatever the pattern's own."""
+    lists = [content.get("common", []) for content in files.values()]
+    return frozenset(fold(word) for words in lists if _are_texts(words) for word in words)
+
+
+def _patterns(name: str, content: Mapping[str, Any], common: frozenset[str], problems: _Problems) -> list[Pattern]:
     problems.extend(f"{name}: {key!r} is no key of a pattern file" for key in sorted(content.keys() - _FILE_KEYS))
     language = content.get("language")
     if not isinstance(language, str) or not _LANGUAGE.fullmatch(language):
@@ -68,16 +75,13 @@ def _patterns(name: str, content: Mapping[str, Any], problems: _Problems) -> lis
     version = content.get("version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         problems.append(f"{name}: version is {version!r}, not a whole number from 1 on")
-    common = content.get("common", [])
-    if not _are_texts(common):
+    if not _are_texts(content.get("common", [])):
         problems.append(f"{name}: common is no list of words")
-        common = []
     entries = content.get("patterns")
     if not isinstance(entries, list) or not entries:
         problems.append(f"{name}: patterns is no list of at least one pattern")
         return []
-    words = frozenset(fold(word) for word in common)
-    found = (_pattern(name, language, number, entry, words, problems) for number, entry in enumerate(entries, start=1))
+    found = (_pattern(name, language, number, entry, common, problems) for number, entry in enumerate(entries, start=1))
     return [pattern for pattern in found if pattern is not None]
 
 
@@ -144,7 +148,8 @@ def _sequences(sources: object, common: frozenset[str]) -> tuple[tuple[WordSeque
         return (), []
     if not isinstance(sources, list) or not _are_texts(sources) or not sources:
         return (), ["match is no list of at least one pattern"]
-    sequences, wrong = [], []
+    sequences: list[WordSequence] = []
+    wrong: list[str] = []
     for source in sources:
         try:
             sequences.extend(parse_sequences(source, common))

@@ -12,14 +12,18 @@ The worst text is made of anchors alone; it costs at most `PatternSet.most_steps
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
+from functools import reduce
+from itertools import chain
+from typing import NamedTuple
 
 from shared.domain.moderation.findings import Tier
-from shared.domain.moderation.folding import LONG_RUNS, fold
+from shared.domain.moderation.folding import SIGNS, fold, lines_with_long_runs
 from shared.domain.moderation.grammar import WordSequence
-from shared.domain.moderation.words import SPELLED_LETTERS, STEM, Vocabulary, Word, is_written_apart, read_words
+from shared.domain.moderation.words import SPELLED_LETTERS, STEM, Vocabulary, Word, read_words
 
 MAX_HITS = 256
 """As many hits of a text are kept: by then everything that will be decided about it is decided."""
@@ -81,20 +85,17 @@ class PatternSet:
     def __init__(self, patterns: Sequence[Pattern], version: str) -> None:
         self.patterns = tuple(patterns)
         self.version = version
-        sequences = [(pattern, sequence) for pattern in patterns for sequence in pattern.sequences]
-        elements = [element for _, sequence in sequences for element in sequence.elements]
+        elements = [each for pattern in patterns for sequence in pattern.sequences for each in sequence.elements]
         self._vocabulary = Vocabulary(
             (word for element in elements for word in element.words),
             (prefix for element in elements for prefix in element.prefixes),
         )
-        self._by_stem = _by_stem(sequences)
-        self._reach = max((sequence.reach for _, sequence in sequences), default=0)
+        self._anchors = _Anchors(patterns)
 
     @property
     def most_steps_a_word(self) -> int:
         """How many comparisons a word of a text can cost at most."""
-        costs = (sum(sequence.most_steps for _, sequence in found) for found in self._by_stem.values())
-        return max(costs, default=0)
+        return self._anchors.most_steps
 
     def scan(self, text: str) -> tuple[PatternHit, ...]:
         """The first `MAX_HITS` hits in `text` in the order of their places. Never raises."""
@@ -102,19 +103,56 @@ class PatternSet:
 
     def examine(self, text: str) -> Scan:
         """`scan`, with what it took."""
-        return _Scanning(text, self._vocabulary, self._by_stem, self._reach).run()
+        return _Scanning(text, self._vocabulary, self._anchors).run()
 
 
-_ByStem = Mapping[str, Sequence[tuple[Pattern, WordSequence]]]
+_Anchored = tuple[Pattern, WordSequence]
 
 
-def _by_stem(sequences: Sequence[tuple[Pattern, WordSequence]]) -> _ByStem:
-    found: dict[str, list[tuple[Pattern, WordSequence]]] = {}
-    for pattern, sequence in sequences:
-        anchor = sequence.elements[sequence.anchor]
-        for stem in {word[:STEM] for word in anchor.alternatives}:
-            found.setdefault(stem, []).append((pattern, sequence))
-    return found
+class _Reach(NamedTuple):
+    """How many words before and after an anchor its patterns can extend."""
+
+    before: int = 0
+    after: int = 0
+
+    def or_more(self, other: _Reach) -> _Reach:
+        return _Reach(max(self.before, other.before), max(self.after, other.after))
+
+
+class _Anchors:
+    """Which patterns a word is the anchor of."""
+
+    def __init__(self, patterns: Sequence[Pattern]) -> None:
+        self.exact: dict[str, list[_Anchored]] = {}
+        self.stems: dict[str, list[tuple[str, _Anchored]]] = {}
+        for pattern in patterns:
+            for sequence in pattern.sequences:
+                anchor = sequence.elements[sequence.anchor]
+                for word in anchor.words:
+                    self.exact.setdefault(word, []).append((pattern, sequence))
+                for prefix in anchor.prefixes:
+                    self.stems.setdefault(prefix[:STEM], []).append((prefix, (pattern, sequence)))
+
+    def of(self, word: str) -> Sequence[_Anchored]:
+        """The patterns that are looked for around this word."""
+        exact = self.exact.get(word, ())
+        if word[:STEM] not in self.stems:
+            return exact
+        begun = [anchored for prefix, anchored in self.stems[word[:STEM]] if word.startswith(prefix)]
+        return list({id(anchored[1]): anchored for anchored in (*exact, *begun)}.values())
+
+    def reach(self, words: Sequence[Word]) -> _Reach | None:
+        """How far to read around these words, None when no pattern is looked for there."""
+        sequences = [sequence for word in words for form in word.forms for _, sequence in self.of(form)]
+        reaches = [_Reach(sequence.before, sequence.after) for sequence in sequences]
+        return reduce(_Reach.or_more, reaches) if reaches else None
+
+    @property
+    def most_steps(self) -> int:
+        """The comparisons that the most expensive word costs at most."""
+        exact = max((sum(sequence.most_steps for _, sequence in found) for found in self.exact.values()), default=0)
+        begun = (sum(sequence.most_steps for _, (_, sequence) in found) for found in self.stems.values())
+        return exact + max(begun, default=0)
 
 
 # All that str.split() takes for a blank, beside the blank itself. Each is replaced by one, so that places stay.
@@ -126,25 +164,36 @@ _PUNCTUATION = ".,;:?\"'()[]{}<>«»„“”‘’‚–—…-_*/¿¡"
 """What commonly stands around a word and is no letter in disguise."""
 
 
+_ATOMS = re.compile(rf"(?:[^\W_]|[{SIGNS}])+").findall
+
+
+class _Kind(IntEnum):
+    """What a part of a text that is no plain word may be: of no interest, wordless, single letters, worth reading."""
+
+    PLAIN = 1
+    EMPTY = 2
+    SINGLE = 3
+    CANDIDATE = 4
+
+
 class _Scanning:
     """One scan of one text: its parts between blanks, and what is known of each different one."""
 
-    def __init__(self, text: str, vocabulary: Vocabulary, by_stem: _ByStem, reach: int) -> None:
+    def __init__(self, text: str, vocabulary: Vocabulary, anchors: _Anchors) -> None:
         self._vocabulary = vocabulary
-        self._by_stem = by_stem
-        self._reach = reach
+        self._anchors = anchors
         self._parts = _with_plain_blanks(text).split(" ")
         self._read: dict[str, tuple[Word, ...]] = {}
         self._single: frozenset[str] = frozenset()
+        self._weightless: frozenset[str] = frozenset()
         self._words = 0
         self._steps = 0
 
     def run(self) -> Scan:
         """Looks at each different part, then reads around those of interest."""
-        anchors = self._parts_of_interest()
         hits: list[PatternHit] = []
         offset = part = 0
-        for begin, end in self._passages(anchors):
+        for begin, end in self._passages(self._parts_of_interest()):
             offset += sum(map(len, self._parts[part:begin])) + begin - part
             part = begin
             hits.extend(self._hits_in(self._words_of(begin, end, offset), MAX_HITS - len(hits)))
@@ -153,83 +202,99 @@ class _Scanning:
         hits.sort(key=lambda hit: (hit.start, hit.end, hit.pattern_id))
         return Scan(tuple(hits), self._words, self._steps)
 
-    def _parts_of_interest(self) -> frozenset[str]:
-        """The parts that hold an anchor; notes on the way those that hold single letters only."""
+    def _parts_of_interest(self) -> dict[str, _Reach]:
+        """The parts that hold an anchor; notes on the way those that hold single letters only, or no words at all."""
         different = set(self._parts)
         plain = [part for part in different if part.isascii()]
         other = [part for part in different if not part.isascii()] if len(plain) < len(different) else []
-        anchors: set[str] = set()
-        single: set[str] = set()
+        found: dict[_Kind, list[str]] = {kind: [] for kind in _Kind}
         for parts in filter(None, (plain, other)):
             folded = fold("\n".join(parts))
-            runs = tuple(run for run in LONG_RUNS if run in folded)
+            with_runs = lines_with_long_runs(folded)
             for part, line in zip(parts, folded.split("\n"), strict=True):
-                word = line.strip(_PUNCTUATION)
-                if word.isalpha() and len(word) > 1 and not (runs and any(run in word for run in runs)):
-                    if word[:STEM] in self._by_stem:
-                        anchors.add(part)
-                elif word and is_written_apart(word):
-                    single.add(part)
-                elif word and self._has_anchor(part):
-                    anchors.add(part)
-        # Letters that are written apart within one part are read by themselves, too.
-        anchors.update(part for part in single if len(part) >= SPELLED_LETTERS and self._has_anchor(part))
-        self._single = frozenset(single)
-        return frozenset(anchors)
+                word = line.rstrip("!").strip(_PUNCTUATION)
+                if not word.isalpha() or line in with_runs or len(word) == 1:
+                    found[self._kind(word, line in with_runs)].append(part)
+                elif word in self._anchors.exact or word[:STEM] in self._anchors.stems:
+                    found[_Kind.CANDIDATE].append(part)
+        self._single = frozenset(found[_Kind.SINGLE])
+        candidates = [*found[_Kind.CANDIDATE], *(part for part in self._single if len(part) >= SPELLED_LETTERS)]
+        wordless = (part for part in found[_Kind.CANDIDATE] if not self._words_in(part))
+        self._weightless = self._single.union(found[_Kind.EMPTY], wordless)
+        reaches = ((part, self._anchors.reach(self._words_in(part))) for part in candidates)
+        return {part: reach for part, reach in reaches if reach is not None}
 
-    def _has_anchor(self, part: str) -> bool:
-        return self._is_anchor_in(self._words_in(part))
+    def _kind(self, word: str, has_run: bool) -> _Kind:
+        """What a folded part that is no plain word looks like, without reading it."""
+        pieces = _ATOMS(word)
+        if not pieces:
+            return _Kind.EMPTY
+        if max(map(len, pieces)) == 1:
+            return _Kind.SINGLE
+        if has_run or [len(piece) for piece in pieces].count(1) >= SPELLED_LETTERS:
+            return _Kind.CANDIDATE
+        return _Kind.CANDIDATE if any(map(self._may_be_anchor, pieces)) else _Kind.PLAIN
 
-    def _is_anchor_in(self, words: Sequence[Word]) -> bool:
-        return any(form[:STEM] in self._by_stem for word in words for form in word.forms)
+    def _may_be_anchor(self, piece: str) -> bool:
+        if piece.isalpha() or piece.isdigit():
+            return piece in self._anchors.exact or piece[:STEM] in self._anchors.stems
+        return True
 
-    def _words_in(self, part: str) -> tuple[Word, ...]:
-        """The words of one part, placed from its beginning."""
-        words = self._read.get(part)
+    def _words_in(self, stretch: str) -> tuple[Word, ...]:
+        """The words of a part, or of several that are read together, placed from its beginning."""
+        words = self._read.get(stretch)
         if words is None:
-            words = self._read[part] = read_words(part, self._vocabulary) if part else ()
+            words = self._read[stretch] = read_words(stretch, self._vocabulary)
         return words
 
-    def _passages(self, anchors: frozenset[str]) -> Iterator[tuple[int, int]]:
-        """The parts to read, from the first to before the last: as far around each anchor as a pattern reaches."""
-        begin = end = 0
-        for index, after in self._places(anchors):
-            first = self._walk(index, -1, end) if index > end else begin
-            if first > end:
-                if end:
-                    yield begin, end
-                begin = first
-            end = max(end, self._walk(after - 1, 1, len(self._parts) - 1) + 1)
+    def _passages(self, anchors: Mapping[str, _Reach]) -> Iterator[tuple[int, int]]:
+        """The parts to read, from the first to before the last: as far around each anchor as its patterns reach."""
+        floor = begin = end = 0
+        for index, after, reach in self._places(anchors):
+            first = self._walk(index, -1, floor, reach.before)
+            if end and first > end:
+                yield begin, end
+                floor = end
+            begin = min(begin, first) if end and first <= end else first
+            end = max(end, self._walk(after - 1, 1, len(self._parts) - 1, reach.after) + 1)
         if end:
             yield begin, end
 
-    def _places(self, anchors: frozenset[str]) -> Iterator[tuple[int, int]]:
+    def _places(self, anchors: Mapping[str, _Reach]) -> Iterator[tuple[int, int, _Reach]]:
         """Where anchors are: the part that holds one, or the first of several that spell one, and the part after."""
-        interesting = anchors | self._single
+        interesting = anchors.keys() | self._single
         after = 0
         for index in [index for index, part in enumerate(self._parts) if part in interesting]:
             if index < after:
                 continue
             after = index + 1
             if self._parts[index] in self._single:
+                if len(self._parts[index]) < SPELLED_LETTERS and self._stands_alone(index):
+                    continue
                 after = self._end_of_letters(index, len(self._parts))
-            if self._parts[index] in anchors or self._is_spelled(index, after):
-                yield index, after
+                reach = self._reach_of_letters(index, after)
+            else:
+                reach = anchors[self._parts[index]]
+            if reach is not None:
+                yield index, after, reach
 
-    def _is_spelled(self, begin: int, end: int) -> bool:
-        """Whether the single letters of these parts spell an anchor."""
-        if sum(len(part) for part in self._parts[begin:end] if part in self._single) < SPELLED_LETTERS:
-            return False
-        return self._is_anchor_in(read_words(" ".join(self._parts[begin:end]), self._vocabulary))
+    def _stands_alone(self, index: int) -> bool:
+        """Whether a word follows, as after most single letters of a text: `a`, `I`."""
+        return index + 1 < len(self._parts) and self._parts[index + 1] not in self._weightless
 
-    def _walk(self, index: int, step: int, limit: int) -> int:
-        """The part so far away that as many words as the longest pattern has lie between; single letters count not."""
+    def _reach_of_letters(self, begin: int, end: int) -> _Reach | None:
+        """The reach of what the single letters of these parts spell; None when no pattern is looked for there."""
+        letters = [part for part in self._parts[begin:end] if part in self._single]
+        if len(letters) < SPELLED_LETTERS and max(map(len, letters)) < SPELLED_LETTERS:
+            return None
+        return self._anchors.reach(self._words_in(" ".join(self._parts[begin:end])))
+
+    def _walk(self, index: int, step: int, limit: int, most: int) -> int:
+        """The part beyond which more than `most` words lie between; single letters do not count, they may be spelt."""
         words = 0
-        while index != limit and words < self._reach:
+        while index != limit and words < most:
             index += step
-            part = self._parts[index]
-            if part and part not in self._single and self._words_in(part):
-                words += 1
+            words += self._parts[index] not in self._weightless
         return index
 
     def _words_of(self, begin: int, end: int, offset: int) -> list[Word]:
@@ -238,17 +303,16 @@ class _Scanning:
         index = begin
         while index < end:
             after = self._end_of_letters(index, end) if self._parts[index] in self._single else index + 1
-            stretch = " ".join(self._parts[index:after])
-            found = self._words_in(stretch) if after == index + 1 else read_words(stretch, self._vocabulary)
-            words.extend([Word(forms, start + offset, stop + offset) for forms, start, stop in found])
+            stretch = self._parts[index] if after == index + 1 else " ".join(self._parts[index:after])
+            words.extend([Word(forms, start + offset, stop + offset) for forms, start, stop in self._words_in(stretch)])
             offset += len(stretch) + 1
             index = after
         self._words += len(words)
         return words
 
     def _end_of_letters(self, index: int, end: int) -> int:
-        """The end of the parts from here on that hold single letters or bare signs."""
-        while index < end and (self._parts[index] in self._single or not self._words_in(self._parts[index])):
+        """The end of the parts from here on that hold single letters or no words."""
+        while index < end and self._parts[index] in self._weightless:
             index += 1
         return index
 
@@ -258,12 +322,11 @@ class _Scanning:
         for position, word in enumerate(words):
             if len(hits) >= most:
                 break
-            for form in word.forms:
-                for pattern, sequence in self._by_stem.get(form[:STEM], ()):
-                    span, steps = sequence.around(forms, position)
-                    self._steps += steps
-                    if span is not None:
-                        hits.append(_hit(pattern, words[span[0]], words[span[1]]))
+            for pattern, sequence in chain.from_iterable(map(self._anchors.of, word.forms)):
+                span, steps = sequence.around(forms, position)
+                self._steps += steps + 1
+                if span is not None:
+                    hits.append(_hit(pattern, words[span[0]], words[span[1]]))
         return list(dict.fromkeys(hits))[:most]
 
 

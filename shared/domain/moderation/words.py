@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import accumulate, chain, pairwise
 from typing import NamedTuple
 
 from shared.domain.moderation.folding import SIGNS, fold_with_origins, has_long_run, letters_for_signs, squeeze
@@ -61,15 +61,18 @@ class Vocabulary:
 
     def forms_of(self, word: str) -> tuple[str, ...]:
         """The words of patterns that `word` is, or that it becomes without its repeated letters; none: ()."""
-        if self.knows(word):
-            return (word,)
-        return self._without_repeats(word) if has_long_run(word) else ()
+        known = (word,) if self.knows(word) else ()
+        if word in self._spelled or not has_long_run(word):
+            return known
+        return tuple(dict.fromkeys((*known, *self._without_repeats(word))))
 
-    def _without_repeats(self, word: str) -> tuple[str, ...]:
+    def _without_repeats(self, word: str) -> Iterator[str]:
         squeezed = squeeze(word)
-        beginnings = (squeezed[:length] for length in range(SPELLED_LETTERS, _LONGEST_SPELLED))
-        prefixes = (self._squeezed_prefixes[each] for each in beginnings if each in self._squeezed_prefixes)
-        return tuple(dict.fromkeys((*self._squeezed.get(squeezed, ()), *prefixes)))
+        yield from self._squeezed.get(squeezed, ())
+        for length in range(SPELLED_LETTERS, _LONGEST_SPELLED):
+            prefix = self._squeezed_prefixes.get(squeezed[:length])
+            if prefix is not None:
+                yield prefix
 
     def forms_behind_signs(self, word: str) -> tuple[str, ...]:
         """The words of patterns that `word` spells with digits and signs for letters; none: ()."""
@@ -87,15 +90,15 @@ class Vocabulary:
 def read_words(text: str, vocabulary: Vocabulary) -> tuple[Word, ...]:
     """The words of the text in their order."""
     folded, origins = fold_with_origins(text)
-    atoms = [_Atom(found.group(), found.start(), found.end()) for found in _ATOM.finditer(folded)]
+    atoms = [_atom(found.group(), found.start()) for found in _ATOM.finditer(folded)]
     words = _words(atoms, folded, vocabulary)
     return tuple(Word(word.forms, origins[word.start], origins[word.end - 1] + 1) for word in words)
 
 
-def is_written_apart(folded: str) -> bool:
-    """Whether a folded piece of text holds single letters and signs only, which may be part of a word spelled out."""
-    lengths = [found.end() - found.start() for found in _ATOM.finditer(folded)]
-    return bool(lengths) and max(lengths) == 1
+def _atom(text: str, start: int) -> _Atom:
+    """Exclamation marks at the end of a word are what they are; within it they are letters."""
+    bare = text.rstrip("!") or "!"
+    return _Atom(bare, start, start + len(bare))
 
 
 def _words(atoms: Sequence[_Atom], folded: str, vocabulary: Vocabulary) -> Iterator[Word]:
@@ -103,7 +106,7 @@ def _words(atoms: Sequence[_Atom], folded: str, vocabulary: Vocabulary) -> Itera
     while position < len(atoms):
         after = _end_of_run(atoms, position, folded)
         if after - position >= SPELLED_LETTERS:
-            yield from _spelled_words(atoms[position:after], vocabulary)
+            yield from _spelled_words(atoms[position:after], folded, vocabulary)
         else:
             after = position + 1
             yield from _plain_words(atoms[position], vocabulary)
@@ -142,45 +145,65 @@ def _plain_words(atom: _Atom, vocabulary: Vocabulary) -> Iterator[Word]:
         yield Word(forms, start + piece.start(), start + piece.end())
 
 
-def _spelled_words(run: Sequence[_Atom], vocabulary: Vocabulary) -> Iterator[Word]:
-    """The words that single letters spell, parted where the gap between them is wider than elsewhere."""
-    gaps = [after.start - before.end for before, after in pairwise(run)]
-    narrow = min(gaps)
+def _spelled_words(run: Sequence[_Atom], folded: str, vocabulary: Vocabulary) -> Iterator[Word]:
+    """The words that single letters spell, parted where a gap is wider than one beside it."""
+    gaps = [_width(folded[before.end : after.start]) for before, after in pairwise(run)]
     begin = 0
-    for number, gap in enumerate((*gaps, narrow + 1), start=1):
-        if gap > narrow:
-            yield from _spelled(run[begin:number], vocabulary)
-            begin = number
+    for number, gap in enumerate(gaps):
+        if gap > min(gaps[max(number - 1, 0) : number + 2]):
+            yield from _spelled(run[begin : number + 1], vocabulary)
+            begin = number + 1
+    yield from _spelled(run[begin:], vocabulary)
 
 
-def _spelled(run: Sequence[_Atom], vocabulary: Vocabulary) -> Iterator[Word]:
+def _width(gap: str) -> int:
+    """Blanks part more than signs do: `k-i-l-l y-o-u`."""
+    return len(gap) + 3 * gap.count(" ")
+
+
+def _spelled(run: Sequence[_Atom], vocabulary: Vocabulary) -> Iterable[Word]:
     letters = "".join(atom.text for atom in run)
-    forms = _forms_of_spelled(letters, vocabulary) if len(run) >= SPELLED_LETTERS else ()
+    if len(run) < SPELLED_LETTERS:
+        return chain.from_iterable(_plain_words(atom, vocabulary) for atom in run)
+    forms = _forms_of_spelled(letters, vocabulary)
     if forms:
-        yield Word(forms, run[0].start, run[-1].end)
-        return
-    position = 0
-    while position < len(run):
-        form = _longest_spelled(letters[position : position + _LONGEST_SPELLED], vocabulary)
-        if form is None:
-            yield from _plain_words(run[position], vocabulary)
-            position += 1
-        else:
-            after = position + len(form)
-            yield Word((form,), run[position].start, run[after - 1].end)
-            position = after
+        return [Word(forms, run[0].start, run[-1].end)]
+    found = _parted(letters, SPELLED_LETTERS, vocabulary)
+    if not all(vocabulary.is_spelled(form) for form, _ in found):
+        # Short words lie in many a string of letters: they count only where nothing is left over.
+        found = _parted(letters, SPELLED_LETTERS + 1, vocabulary)
+    ends = accumulate(length for _, length in found)
+    return [
+        Word((form,), run[end - length].start, run[end - 1].end)
+        for (form, length), end in zip(found, ends, strict=True)
+    ]
+
+
+def _parted(letters: str, shortest: int, vocabulary: Vocabulary) -> list[tuple[str, int]]:
+    """The words that letters without gaps spell, with how many letters each takes; what is between them is one, too."""
+    found: list[tuple[str, int]] = []
+    position = rest = 0
+    while position < len(letters):
+        form = _longest_spelled(letters[position : position + _LONGEST_SPELLED], shortest, vocabulary)
+        if form is not None and rest < position:
+            found.append((letters[rest:position], position - rest))
+        if form is not None:
+            found.append((form, len(form)))
+            rest = position + len(form)
+        position += 1 if form is None else len(form)
+    return [*found, (letters[rest:], position - rest)] if rest < position else found
 
 
 def _forms_of_spelled(letters: str, vocabulary: Vocabulary) -> tuple[str, ...]:
     return vocabulary.forms_of(letters) or vocabulary.forms_behind_signs(letters)
 
 
-def _longest_spelled(letters: str, vocabulary: Vocabulary) -> str | None:
+def _longest_spelled(letters: str, shortest: int, vocabulary: Vocabulary) -> str | None:
     """The longest word of a pattern that these letters begin with, or None."""
     for reading in (letters, *letters_for_signs(letters)):
         if not vocabulary.begins_spelled(reading[:SPELLED_LETTERS]):
             continue
-        for length in range(len(reading), SPELLED_LETTERS - 1, -1):
+        for length in range(len(reading), shortest - 1, -1):
             if vocabulary.is_spelled(reading[:length]):
                 return reading[:length]
     return None
