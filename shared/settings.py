@@ -221,7 +221,7 @@ class GoogleWitnessSettings:
 
     vision_endpoint: str | None = variable("VISION_ENDPOINT", _address, default=None)
     language_endpoint: str | None = variable("LANGUAGE_ENDPOINT", _address, default=None)
-    video_intelligence_endpoint: str | None = variable("VIDEO_INTELLIGENCE_ENDPOINT", _address, default=None)
+    video_endpoint: str | None = variable("VIDEO_INTELLIGENCE_ENDPOINT", _address, default=None)
 
 
 @dataclass(frozen=True, kw_only=True)

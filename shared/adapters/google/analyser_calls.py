@@ -13,7 +13,6 @@ from contextlib import contextmanager
 import grpc
 from google.api_core.exceptions import DeadlineExceeded, GoogleAPICallError, RetryError, ServiceUnavailable
 from google.api_core.retry import Retry, if_exception_type
-from google.auth.exceptions import GoogleAuthError
 
 from shared.errors import AnalyserFailed
 
@@ -22,7 +21,7 @@ ONCE, TWICE, PATIENT = 1, 2, AnalyserFailed.PATIENT
 LIKELIHOODS = ("UNKNOWN", "VERY_UNLIKELY", "UNLIKELY", "POSSIBLE", "LIKELY", "VERY_LIKELY")
 """By the numbers that Vision and Video Intelligence give them; the latter's 0 is called unspecified."""
 
-UNAVAILABLE, UNAUTHENTICATED = 14, 16
+UNAVAILABLE = 14
 """Of google.rpc.Code, whose numbers are gRPC's."""
 
 _REFUSED = ("refused", "{} refused the request.", ONCE)
@@ -39,7 +38,7 @@ _OF_CODE: Mapping[int, tuple[str, str, int]] = {
     13: _UNAVAILABLE,
     UNAVAILABLE: _UNAVAILABLE,
     15: _UNAVAILABLE,
-    UNAUTHENTICATED: _NOT_PERMITTED,
+    16: _NOT_PERMITTED,
 }
 
 
@@ -61,13 +60,11 @@ def malformed(service: str) -> AnalyserFailed:
 
 @contextmanager
 def translated(service: str) -> Iterator[None]:
-    """Every error of the library, of the connection and of the credentials, as `AnalyserFailed`."""
+    """Every error of the library as `AnalyserFailed`; gRPC tells it of lost connections and credentials, too."""
     try:
         yield
     except (RetryError, GoogleAPICallError) as error:
         raise failure_of_code(code_of(error), service) from error
-    except GoogleAuthError as error:
-        raise failure_of_code(UNAVAILABLE if error.retryable else UNAUTHENTICATED, service) from error
 
 
 def code_of(error: Exception | None) -> int:

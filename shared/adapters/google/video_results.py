@@ -46,20 +46,17 @@ _SPAN: tuple[Path, ...] = (
     *(("segments", "segment", each) for each in _OFFSETS),
 )
 
-_KINDS: Mapping[Path, str] = {
-    _EXPLICIT: "explicit",
-    _SHOTS: "shots",
-    _TEXTS: "texts",
-    **dict.fromkeys(_LABELS, "labels"),
-}
+_LISTS: Mapping[Path, str] = {_SHOTS: "shots", _TEXTS: "texts", **dict.fromkeys(_LABELS, "labels")}
+"""What has been evaluated when its list is there; of explicit content, frames must say something."""
 _OPENED: frozenset[Path] = frozenset(
     {
         (),
         _ENTRY,
         (*_ENTRY, "error"),
+        _EXPLICIT,
         (*_EXPLICIT, "frames"),
         (*_EXPLICIT, "frames", "time_offset"),
-        *_KINDS,
+        *_LISTS,
         *((*label, "entity") for label in _LABELS),
         *((*owner, *rest) for owner in (_TEXTS, *_LABELS) for rest in _SPAN),
     }
@@ -235,8 +232,8 @@ class _Reading:
         if self._skipped or path not in _OPENED:
             self._skipped += 1
             return
-        if path in _KINDS:
-            self._seen_in_entry.add(_KINDS[path])
+        if path in _LISTS:
+            self._seen_in_entry.add(_LISTS[path])
         owner = self._open[-1].values if self._open else {}
         self._open.append(_Open(path, owner if is_list else {}, is_list))
 
@@ -276,6 +273,8 @@ class _Reading:
     def take_frame(self, frame: Mapping[str, Any], _owner: dict[str, Any]) -> None:
         """One picture that was looked at for explicit content."""
         likelihood = _likelihood(frame.get("pornography_likelihood"))
+        if likelihood != "UNKNOWN":
+            self._seen_in_entry.add("explicit")
         if likelihood in _CONFIDENCES:
             at = _seconds(frame.get("time_offset"))
             self._found["explicit"].add(at, Spotted(likelihood, _CONFIDENCES[likelihood], at, at))
