@@ -140,7 +140,8 @@ def moderate(order: Order, deps: Deps) -> Result:
             made = _made(looked_at, order, deps)
             return caching.Made(to_data(made), _duration(made.verdict, deps))
 
-        served = caching.serve(_key(looked_at, order.profile, deps), order.media_ids, make, deps.cache)
+        patient = replace(deps.cache, patience=min(deps.cache.patience, order.deadline - deps.clock.now()))
+        served = caching.serve(_key(looked_at, order.profile, deps), order.media_ids, make, patient)
     return Result(from_data(Moderated, served.result), served.cached)
 
 

@@ -419,6 +419,26 @@ class TestCache:
         stats = clients[0].get("/cache/stats").json()
         assert (stats["hits"], stats["misses"], stats["entries"]) == (7, 1, 1)
 
+    def test_who_waits_for_anothers_verdict_waits_no_longer_than_its_batch(self, desk: Desk) -> None:
+        release = threading.Event()
+
+        def slow(_: int) -> ImageAnnotation:
+            release.wait(10)
+            return innocent()
+
+        desk.images.answer = slow
+        maker = desk.client()
+        desk.changes = {"seconds": 1.0}
+        waiting = desk.client()
+        with ThreadPoolExecutor(1) as pool:
+            made = pool.submit(one, maker, inline(picture()))
+            while not desk.images.asked:
+                time.sleep(0.01)
+            assert one(waiting, inline(picture()))["error"]["status"] == 408
+            release.set()
+            assert made.result()["status"] == "PASS"
+        assert len(desk.images.asked) == 1
+
     def test_statistics(self, desk: Desk) -> None:
         client = desk.client()
         empty = client.get("/cache/stats").json()
@@ -513,6 +533,10 @@ class TestVideos:
 
 
 class TestRules:
+    def test_the_receipt_is_documented(self, desk: Desk) -> None:
+        schemas = desk.client().get("/openapi.json").json()["components"]["schemas"]
+        assert {"Verdict", "Finding", "Flip", "ItemReply"} <= set(schemas)
+
     def test_both_pages_are_made_of_the_profiles_in_force(self, desk: Desk) -> None:
         client = desk.client()
         levels = client.get("/confidence-levels").json()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib.machinery import PathFinder
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from typing import Literal
 
 Condition = Literal["ok", "degraded", "off"]
@@ -13,8 +13,12 @@ Condition = Literal["ok", "degraded", "off"]
 
 @cache
 def installed(*modules: str) -> bool:
-    """Whether all of these top-level modules can be imported, as far as can be told from their being there."""
-    return all(find_spec(module) is not None for module in modules)
+    """Whether all of these top-level modules can be imported, as far as can be told from their being there.
+
+    What another thread is importing right now may look strange (OpenCV's package has no spec for a moment), so that
+    only the path is asked, and not what is loaded.
+    """
+    return all(PathFinder.find_spec(module) is not None for module in modules)
 
 
 @cache
