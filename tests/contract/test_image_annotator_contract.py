@@ -8,12 +8,13 @@ import grpc
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from shared.adapters.embedded.image_annotator import RapidAnnotator
 from shared.adapters.google import vision
 from shared.errors import AnalyserFailed
 from shared.ports import Feature, Frame, ImageAnnotation, ImageAnnotator
 from tests.google_ai_server import GoogleAi, picture, unread_picture
 
-HOMES = [pytest.param("google_images", id="google")]
+HOMES = [pytest.param("google_images", id="google"), pytest.param("embedded_images", id="embedded")]
 
 LIKELIHOODS = {"UNKNOWN", "VERY_UNLIKELY", "UNLIKELY", "POSSIBLE", "LIKELY", "VERY_LIKELY"}
 SIZE = (640, 320)
@@ -40,6 +41,11 @@ def frame(jpeg: bytes) -> Frame:
 def google_images(google_ai: GoogleAi) -> ImageAnnotator:
     google_ai.see = lambda jpeg: WORLD.get(jpeg, unread_picture(grpc.StatusCode.INVALID_ARGUMENT, "Bad image data."))
     return vision.connect(endpoint=google_ai.address)
+
+
+@pytest.fixture
+def embedded_images() -> ImageAnnotator:
+    return RapidAnnotator()
 
 
 @pytest.fixture(params=HOMES)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from shared.adapters.embedded.text_analyzer import LexiconAnalyzer
 from shared.adapters.google import language
 from shared.errors import AnalyserFailed
 from shared.ports import TextAnalyzer
 from tests.google_ai_server import GoogleAi
 
-HOMES = [pytest.param("google_text", id="google")]
+HOMES = [pytest.param("google_text", id="google"), pytest.param("embedded_text", id="embedded")]
 
 GLAD = "What a wonderful day! I love this park and my lovely friends, thank you so much."
 ANGRY = "I hate you. This is horrible and disgusting, the worst and most awful day ever."
@@ -29,6 +30,11 @@ def google_text(google_ai: GoogleAi) -> TextAnalyzer:
     google_ai.feel = lambda text: -0.8 if "hate" in text else 0.8
     google_ai.moderate = lambda text: {"Insult": 0.9 if "hate" in text else 0.01}
     return language.connect(endpoint=google_ai.address)
+
+
+@pytest.fixture
+def embedded_text() -> TextAnalyzer:
+    return LexiconAnalyzer()
 
 
 @pytest.fixture(params=HOMES)

@@ -31,8 +31,10 @@ FACE_CONFIDENCE = 0.9
 """Of every face alike: 34 of 37 boxes were faces (6 of 6 in photographs, 28 of 31 in pictures of real videos), and the
 cascade's own levels overlap: from 54.8 on for faces, up to 55.3 for what is none."""
 
-# Text is looked for in a picture of this size, and read in the larger one.
+# Text is looked for in a picture of this size, and read in the larger one. Smaller pictures are enlarged to it, at most
+# twofold: of a receipt in a photograph of 512 pixels, 94 characters were read instead of 24.
 _SEARCHED_SIDE = 960
+_MOST_ENLARGED = 2.0
 # A page of small print has some 100 lines, and reading each takes 10 to 200 ms.
 _MOST_LINES = 200
 # The text detector's grid: it can't see what is thinner.
@@ -155,6 +157,9 @@ def _load_reader() -> Callable[[Picture], str]:
         height, width = picture.shape[:2]
         below, right = max(_THINNEST - height, 0), max(_THINNEST - width, 0)
         padded = cv2.copyMakeBorder(picture, 0, below, 0, right, cv2.BORDER_REPLICATE)
+        scale = min(_SEARCHED_SIDE / max(padded.shape[:2]), _MOST_ENLARGED)
+        if scale > 1:
+            padded = cv2.resize(padded, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
         with _READING:
             found = read(padded)
         return "\n".join(line.strip() for line in getattr(found, "txts", None) or ())

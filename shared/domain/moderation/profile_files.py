@@ -10,16 +10,12 @@ from typing import Any
 
 from shared.domain.incidents import Priority
 from shared.domain.moderation.findings import Factor, Likelihood, Part, Tier
+from shared.domain.moderation.patterns import TextCategory
 from shared.domain.moderation.profiles import Context, IncidentRule, Profile, VideoPlan, Word
 from shared.domain.moderation.sections import Section
 from shared.domain.moderation.vocabulary import found, normal
 from shared.errors import ProfileError
 from shared.ports import Feature
-
-PATTERN_CATEGORIES = frozenset(
-    {"threat", "hate", "explicit", "drugs", "self_harm", "cannabis", "alcohol", "tobacco", "mental_health"}
-)
-"""What the text patterns speak of. They bring their own categories; a profile may name them."""
 
 SAFE_SEARCH = ("adult", "violence", "racy")
 MAX_COMPLAINTS = 50
@@ -57,7 +53,7 @@ def _profile(name: str, content: Mapping[str, Any], root: Section, problems: lis
     likelihoods, tiers = _safe_search(safe_search)
     objects, scenes, texts = (_words(words.table(kind)) for kind in ("objects", "scenes", "texts"))
     categories = frozenset(word.category for each in (objects, scenes, texts) for word in each.values())
-    known = categories | PATTERN_CATEGORIES | frozenset(SAFE_SEARCH)
+    known = categories | frozenset(TextCategory) | frozenset(SAFE_SEARCH)
     profile = Profile(
         name=name,
         version=root.text("version"),
