@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from shared.domain.incidents import Priority
 from shared.domain.moderation.findings import Factor, Likelihood, Part, Tier
+from shared.domain.moderation.patterns import TextCategory
 from shared.domain.moderation.prices_of_looks import image_cost, video_cost
-from shared.domain.moderation.profile_files import PATTERN_CATEGORIES, merged, profile_of
+from shared.domain.moderation.profile_files import merged, profile_of
 from shared.domain.moderation.profiles import Word
 from shared.domain.moderation.receipts import Status
 from shared.domain.moderation.verdicts import judge
@@ -173,9 +174,9 @@ def test_the_version_changes_with_what_the_file_says_and_only_then() -> None:
 
 
 def test_pattern_categories_may_be_named_without_a_word_of_them() -> None:
-    named = {"incident": {"categories": sorted(PATTERN_CATEGORIES)}}
+    named = {"incident": {"categories": sorted(TextCategory)}}
 
-    assert profile_of("mine", named, BASE).incident.categories == PATTERN_CATEGORIES
+    assert profile_of("mine", named, BASE).incident.categories == frozenset(TextCategory)
 
 
 def test_merging_leaves_what_it_merges_alone() -> None:
