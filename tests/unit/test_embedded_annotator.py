@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +194,7 @@ def test_a_model_that_cannot_be_loaded_fails_the_request_until_it_can(
 def test_without_its_packages_it_is_off_and_says_what_it_cannot_do(
     monkeypatch: pytest.MonkeyPatch, unloaded: None
 ) -> None:
-    monkeypatch.setattr(packages.PathFinder, "find_spec", lambda name: None if name == "rapidocr" else object())
+    monkeypatch.setattr(PathFinder, "find_spec", lambda name: None if name == "rapidocr" else object())
     annotator = RapidAnnotator()
     assert (annotator.condition(Feature.TEXT), annotator.condition(Feature.FACES)) == ("off", "ok")
     assert "not installed" in annotator.unable[Feature.TEXT]
