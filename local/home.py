@@ -17,6 +17,7 @@ from fastapi import APIRouter
 
 from infra import topology
 from local.ticker import Ticker
+from shared import policies
 from shared.adapters.embedded.blob_folder import BlobFolder
 from shared.adapters.embedded.blob_keys import local_signing_key
 from shared.adapters.embedded.blob_notifications import NotificationRelay
@@ -44,10 +45,13 @@ from shared.handlers import (
     correlate,
     detect,
     direct,
+    escalate,
     ingest,
     labelling,
+    looking,
     maintain,
     media_sources,
+    moderate,
     moderation_batch,
     observe,
     replays,
@@ -62,7 +66,6 @@ from shared.handlers.spending import Spending
 from shared.handlers.watched_model import WatchedModel
 from shared.ids import TimeOrderedIds
 from shared.outbox import publish_pending
-from shared.policies import load_in_force, load_patterns
 from shared.ports import Delivery, Feature
 from shared.repositories import components, verdict_cache
 from shared.settings import EmbeddedSettings
@@ -79,6 +82,9 @@ MAXIMUM_BACKOFF = timedelta(seconds=60)
 """Shorter than in the cloud: on one machine nobody else is kept waiting."""
 
 PENDING_SECONDS = 5.0
+
+NOT_HERE = frozenset({"annotate"})
+"""Nobody here looks at whole videos, so there are no results to go on with."""
 
 
 class FolderInUse(SightlineError):
@@ -110,9 +116,14 @@ def queue_subscriptions(declared: topology.Topology) -> list[QueueSubscription]:
             maximum_backoff=MAXIMUM_BACKOFF,
             workers=os.cpu_count() or 1,
         )
-        for name, function in declared.event_functions().items()
+        for name, function in functions_here(declared).items()
         if function.trigger
     ]
+
+
+def functions_here(declared: topology.Topology) -> dict[str, topology.Function]:
+    """The event functions that this home has a use for."""
+    return {name: function for name, function in declared.event_functions().items() if name not in NOT_HERE}
 
 
 def _gemini(config: EmbeddedSettings, media: FolderBlobs) -> gemini_files.FilesGemini | None:
@@ -124,7 +135,7 @@ def _gemini(config: EmbeddedSettings, media: FolderBlobs) -> gemini_files.FilesG
 @cache
 def _patterns() -> PatternSet:
     """Compiled once a process, however many homes there are in it."""
-    return load_patterns()
+    return policies.load_patterns()
 
 
 class Home:
@@ -153,9 +164,9 @@ class Home:
         self.gemini = _gemini(config, self.media)
         self.images = RapidAnnotator()
         self.texts = LexiconAnalyzer()
-        self._patterns = _patterns()
-        self._profiles = load_in_force(config.profile, config.shadow_profile)
         self._scoring = scoring.Deps(self.media, self.detector, TileSheets())
+        self._profiles = policies.load_in_force(config.profile, config.shadow_profile)
+        self._witnesses = witnesses.Deps(self.images, self.texts, _patterns())
         self._observe = observe.Deps(self.documents, self._clock, TimeOrderedIds(self._clock), config.policy())
 
     def start(self) -> None:
@@ -181,25 +192,22 @@ class Home:
         """What handles each subscription of the topology."""
         runner = StageRunner(self.documents, self.queue, self._clock, timedelta(seconds=self.config.lease_seconds))
         stages: dict[str, Callable[[Delivery], None]] = {
-            "ingest": partial(
-                receive,
-                ingest.consumer,
-                ingest.Deps(self.documents, self.media, StreamProbe(), self._clock, self.config.reuse_policy()),
-                runner,
-            ),
+            "ingest": partial(receive, ingest.consumer, self._ingest_deps(), runner),
             "detect": partial(receive, detect.consumer, self._detect_deps(), runner),
             "context": partial(receive, context.consumer, self._context_deps(), runner),
             "correlate": partial(receive, correlate.consumer, correlate.Deps(self._observe), runner),
+            "moderate": partial(receive, moderate.consumer, self._moderate_deps(), runner),
+            "escalate": partial(receive, escalate.consumer, escalate.Deps(self._observe), runner),
             "maintain": partial(receive_tick, "maintain", partial(maintain.sweep, self._maintain_deps())),
         }
-        declared = self._declared.event_functions()
+        declared = functions_here(self._declared)
         return {topology.subscription_name(name, f.trigger or ""): stages[name] for name, f in declared.items()}
 
     def routers(self) -> list[APIRouter]:
         """The HTTP interface of all functions together."""
         upload_deps = upload_routes.Deps(
             uploads.Deps(self.documents, self.media, self._clock),
-            analyze.Deps(self.documents, self.media, self.queue, bucket_name("media")),
+            analyze.Deps(self.documents, self.media, self.queue, self._clock, bucket_name("media")),
         )
         direct_deps = direct.Deps(self.documents, StreamProbe(), self._scoring, self._clock)
         signal_deps = signals.Deps(self._observe, self.queue)
@@ -231,11 +239,21 @@ class Home:
         return moderation_batch.Deps(
             sources=media_sources.sources(UrlFetcher(), lambda _: self.media, own, places),
             pixels=Pixels(SafePictures(), StreamProbe(), self.detector, VideoFrames()),
-            witnesses=witnesses.Deps(self.images, self.texts, self._patterns),
+            witnesses=self._witnesses,
             cache=caching.Deps(self.documents, self._clock, self.config.cache_duration()),
             profiles=self._profiles,
             concurrency=self.config.concurrency,
         )
+
+    def _ingest_deps(self) -> ingest.Deps:
+        policy = self.config.reuse_policy()
+        return ingest.Deps(self.documents, self.media, StreamProbe(), SafePictures(), self._clock, policy)
+
+    def _moderate_deps(self) -> moderate.Deps:
+        """Nobody here looks at whole videos, and nobody bills."""
+        pictures = looking.Pictures(self.documents, self.media, VideoFrames(), SafePictures())
+        mode = self.config.reuse_analyses
+        return moderate.Deps(self.documents, self._clock, pictures, self._witnesses, self._profiles, None, mode)
 
     def _detect_deps(self) -> detect.Deps:
         finding = reuse.Deps(self.documents, self.media, self._clock, self.config.reuse_policy())
@@ -265,6 +283,7 @@ class Home:
             bucket=bucket_name("media"),
             grace=timedelta(seconds=self.config.grace_seconds),
             cleaners=self._cleaners(),
+            keep=self.config.quarantine(),
         )
 
     def _cleaners(self) -> tuple[Callable[[datetime], int], ...]:

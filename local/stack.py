@@ -107,7 +107,11 @@ def _function_environment(folder: Path, storage: str) -> dict[str, str]:
         "GOOGLE_APPLICATION_CREDENTIALS": str(folder / FILE_NAME),
         "MEDIA_BUCKET": bucket_name("media"),
         "SIGHTLINE_API_TOKEN": TOKEN,
-        "GEMINI_MODEL": "none",  # Google's cannot be reached with an emulator's credentials; `extra` may name one
+        # Google's own cannot be reached with an emulator's credentials; `extra` may name other places, and give money.
+        "GEMINI_MODEL": "none",
+        "BUDGET_USD_VISION": "0",
+        "BUDGET_USD_LANGUAGE": "0",
+        "BUDGET_USD_VIDEO_INTELLIGENCE": "0",
     }
 
 

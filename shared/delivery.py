@@ -354,7 +354,8 @@ class StageRunner:
     def _settlement(self, attempt: _Claimed, ended: StageRecord, writes: Sequence[Write]) -> Settlement:
         piece = attempt.piece
         if piece.replay_id is None:
-            return Settlement((attempt.shown_as(ended), *writes), announced=True)
+            # Their own first: a version that one of them names is that of the asset as it was read.
+            return Settlement((*writes, attempt.shown_as(ended)), announced=True)
         return settle_replay(self._documents, piece.replay_id, piece.asset_id, ended, writes)
 
     def _release(self, attempt: _Claimed, lease: Lease, error: Exception) -> None:

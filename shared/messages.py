@@ -18,6 +18,7 @@ from shared import logs
 from shared.domain.assets import MAX_SOURCE_ID_CHARACTERS, is_shown_text
 from shared.domain.detections import DEFAULT_SENSITIVITY, Segment
 from shared.domain.header_text import decode_header_text, encode_header_text
+from shared.domain.moderation.findings import MediaKind
 from shared.domain.stages import Stage
 from shared.errors import Malformed
 from shared.json_objects import read_object
@@ -58,7 +59,7 @@ class ReplayOrder:
 
 @dataclass(frozen=True, kw_only=True)
 class MediaUploaded:
-    """An upload was identified and probed. `duration` in seconds."""
+    """An upload was identified and probed. `duration` in seconds, 0 of a still picture."""
 
     TYPE: ClassVar[str] = "media-uploaded.v1"
     TOPIC: ClassVar[str] = "media-uploaded"
@@ -68,12 +69,13 @@ class MediaUploaded:
     object_name: str
     generation: int
     duration: float
+    kind: MediaKind = MediaKind.VIDEO
     replay: ReplayOrder | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class MediaDetected:
-    """The detector has looked at an upload. `segments` are those of the default sensitivity."""
+    """The detector has looked at an upload, or passed a still picture by. `segments`: of the default sensitivity."""
 
     TYPE: ClassVar[str] = "media-detected.v1"
     TOPIC: ClassVar[str] = "media-detected"
@@ -85,6 +87,32 @@ class MediaDetected:
     segments: tuple[Segment, ...]
     confidence: float
     model: str
+    kind: MediaKind = MediaKind.VIDEO
+    replay: ReplayOrder | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaModerated:
+    """The verdict on an upload is final. `categories` are those of the findings that counted.
+
+    `status` is `PASS`, `FAIL` or `ERROR` (nothing could be evaluated), `rule` what decided. `score`, `confidence`: 0-1.
+    """
+
+    TYPE: ClassVar[str] = "media-moderated.v1"
+    TOPIC: ClassVar[str] = "media-moderated"
+
+    asset_id: str
+    bucket: str
+    object_name: str
+    generation: int
+    status: str
+    rule: str
+    score: float
+    confidence: float
+    reasons: tuple[str, ...]
+    categories: tuple[str, ...]
+    profile: str
+    profile_version: str
     replay: ReplayOrder | None = None
 
 
@@ -172,11 +200,26 @@ class ObjectFinalised:
     replay: ReplayOrder | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class AnnotationsFinalised:
+    """Cloud Storage's notification that the result of Video Intelligence's look is complete."""
+
+    TYPE: ClassVar[str] = ObjectFinalised.TYPE
+    TOPIC: ClassVar[str] = "annotations-finalised"
+
+    bucket: str
+    name: str
+    replay: ReplayOrder | None = None
+
+
 TRIGGERS: Mapping[Stage, str] = {
     Stage.INGEST: ObjectFinalised.TOPIC,
     Stage.DETECT: MediaUploaded.TOPIC,
     Stage.CONTEXT: MediaDetected.TOPIC,
     Stage.CORRELATE: MediaDetected.TOPIC,
+    Stage.MODERATE: MediaDetected.TOPIC,
+    Stage.ANNOTATE: AnnotationsFinalised.TOPIC,
+    Stage.ESCALATE: MediaModerated.TOPIC,
 }
 """The topic whose messages each stage waits for, as `infra/pipeline.yaml` declares it (a test compares them)."""
 
@@ -209,8 +252,7 @@ def decode(cls: type[M], delivery: Delivery) -> M:
 
 def decode_finalised(delivery: Delivery) -> ObjectFinalised | None:
     """Reads Cloud Storage's notification; None for an event other than a finalised object."""
-    kinds = (delivery.attributes.get("eventType"), delivery.attributes.get("ce-type"))
-    if any(kind not in FINALISED_KINDS for kind in kinds):
+    if not _is_finalised(delivery):
         return None
     resource = read_object(delivery.data)
     metadata = resource.get("metadata")
@@ -219,6 +261,16 @@ def decode_finalised(delivery: Delivery) -> ObjectFinalised | None:
     # Whoever dropped the file may have written anything there; a bad name must not cost the detection.
     usable = is_shown_text(source, MAX_SOURCE_ID_CHARACTERS)
     return _validated(ObjectFinalised, {**resource, "source_id": source if usable else None})
+
+
+def decode_annotations(delivery: Delivery) -> AnnotationsFinalised | None:
+    """Reads the notification of a result object; None for an event other than a finalised object."""
+    return _validated(AnnotationsFinalised, read_object(delivery.data)) if _is_finalised(delivery) else None
+
+
+def _is_finalised(delivery: Delivery) -> bool:
+    kinds = (delivery.attributes.get("eventType"), delivery.attributes.get("ce-type"))
+    return all(kind in FINALISED_KINDS for kind in kinds)
 
 
 def notification_of(finalised: ObjectFinalised) -> OutgoingMessage:

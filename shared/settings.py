@@ -110,6 +110,13 @@ def _places(raw: str) -> tuple[tuple[str, str], ...]:
     return tuple((bucket, prefix) for bucket, _, prefix in places)
 
 
+def _days(raw: str) -> float:
+    value = float(raw)
+    if not 0 < value <= 3650:
+        raise ValueError("is not a number of days above 0, up to 3650")
+    return value
+
+
 def _reuse(raw: str) -> ReuseMode:
     known = {mode.value: mode for mode in ReuseMode}
     if raw.strip().lower() not in known:
@@ -247,11 +254,26 @@ class CorrelateSettings(StageSettings, IncidentSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaintainSettings(Settings):
-    """The sweeper. `grace_seconds`: how long work must have been left alone before its message is sent again."""
+class QuarantineSettings:
+    """`quarantine_days`: how long a flagged file is kept for review."""
+
+    quarantine_days: float = variable("QUARANTINE_DAYS", _days, default=30.0)
+
+    def quarantine(self) -> timedelta:
+        """As the sweeper wants it."""
+        return timedelta(days=self.quarantine_days)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaintainSettings(Settings, QuarantineSettings):
+    """The sweeper. `grace_seconds`: how long work must have been left alone before its message is sent again.
+
+    `video_endpoint`: another place than Google's for Video Intelligence, without TLS.
+    """
 
     media_bucket: str = variable("MEDIA_BUCKET")
     grace_seconds: float = variable("SWEEP_GRACE_SECONDS", _seconds, default=300.0)
+    video_endpoint: str | None = variable("VIDEO_INTELLIGENCE_ENDPOINT", default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,6 +324,36 @@ class WitnessBudgetSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WitnessSettings(ProfileSettings, WitnessBudgetSettings):
+    """Who looks at uploads. `*_endpoint`: another place than Google's, without TLS.
+
+    `video_budget` 0: Video Intelligence is never asked.
+    """
+
+    video_budget: float | None = variable("BUDGET_USD_VIDEO_INTELLIGENCE", _dollars, default=None)
+    vision_endpoint: str | None = variable("VISION_ENDPOINT", default=None)
+    language_endpoint: str | None = variable("LANGUAGE_ENDPOINT", default=None)
+    video_endpoint: str | None = variable("VIDEO_INTELLIGENCE_ENDPOINT", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModerateSettings(MediaSettings, WitnessSettings):
+    """The stage that judges uploads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotateSettings(StageSettings, WitnessSettings):
+    """The stage that goes on with what Video Intelligence saw."""
+
+    media_bucket: str = variable("MEDIA_BUCKET")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EscalateSettings(CorrelateSettings):
+    """The stage in which verdicts open incidents."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DirectModerationSettings:
     """`cache_hours`: how long a verdict is served again. `concurrency`: items of one batch at a time.
 
@@ -344,7 +396,9 @@ class QuerySettings(WebSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbeddedSettings(IncidentSettings, GeminiSettings, ReuseSettings, ProfileSettings, DirectModerationSettings):
+class EmbeddedSettings(
+    IncidentSettings, GeminiSettings, ReuseSettings, ProfileSettings, DirectModerationSettings, QuarantineSettings
+):
     """The embedded home. Without a token everything is open, and `/` says so; without a key, Gemini is not asked.
 
     `sweep_seconds`: how often the sweeper runs, if not as often as on Google Cloud. Its grace is shorter than there: a

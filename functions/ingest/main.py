@@ -9,6 +9,7 @@ from shared import entry, logs, settings
 from shared.adapters.google import blobs, bus, documents
 from shared.adapters.system_clock import SystemClock
 from shared.delivery import StageRunner
+from shared.detection.pictures import SafePictures
 from shared.detection.probe import StreamProbe
 from shared.handlers import ingest
 from shared.messages import ObjectFinalised
@@ -21,7 +22,8 @@ logs.configure(config.log_level, project=config.project)
 def composed() -> entry.EventFunction[ObjectFinalised, ingest.Deps]:
     """The stage on Google Cloud, made at the first event."""
     clock, store = SystemClock(), documents.connect(config.project, config.database)
-    deps = ingest.Deps(store, blobs.connect(config.media_bucket), StreamProbe(), clock, config.reuse_policy())
+    media = blobs.connect(config.media_bucket)
+    deps = ingest.Deps(store, media, StreamProbe(), SafePictures(), clock, config.reuse_policy())
     runner = StageRunner(store, bus.connect(config.project), clock, config.lease(), config.machine())
     return entry.EventFunction(ingest.consumer, deps, runner)
 

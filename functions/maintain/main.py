@@ -7,7 +7,7 @@ import flask
 import functions_framework
 
 from shared import entry, logs, settings
-from shared.adapters.google import blobs, bus, documents
+from shared.adapters.google import blobs, bus, documents, video_intelligence
 from shared.adapters.system_clock import SystemClock
 from shared.handlers import maintain
 from shared.repositories import verdict_cache
@@ -28,6 +28,8 @@ def composed() -> entry.ScheduledFunction:
         bucket=config.media_bucket,
         grace=timedelta(seconds=config.grace_seconds),
         cleaners=(partial(verdict_cache.remove_expired, store),),
+        video=video_intelligence.connect(config.media_bucket, endpoint=config.video_endpoint),
+        keep=config.quarantine(),
     )
     return entry.ScheduledFunction("maintain", partial(maintain.sweep, deps), store, clock)
 

@@ -22,8 +22,9 @@ def deps() -> routes.Deps:
     """The use cases on Google Cloud, made at the first request."""
     store = documents.connect(config.project, config.database)
     media = blobs.connect(config.media_bucket, signer=signing.signing_credentials(config.upload_signer))
-    asked = analyze.Deps(store, media, bus.connect(config.project), config.media_bucket)
-    return routes.Deps(uploads.Deps(store, media, SystemClock()), asked)
+    clock = SystemClock()
+    asked = analyze.Deps(store, media, bus.connect(config.project), clock, config.media_bucket)
+    return routes.Deps(uploads.Deps(store, media, clock), asked)
 
 
 application = web.create_app([routes.router(deps)], token=config.api_token, allowed_origins=config.allowed_origins)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shared.domain.assets import Asset
 from shared.domain.detections import AnalysisData, analysis_data, attention
+from shared.domain.moderation.findings import MediaKind
 from shared.domain.stages import StageState, whole_ledger
 
 UNKNOWN_RISK = "unknown"
@@ -16,8 +17,20 @@ def analysis_of(asset: Asset) -> AnalysisData:
         found = asset.detection
         return analysis_data(found.segments, found.duration, truncated=found.truncated, context=asset.context)
     failed = first_error(asset)
+    if asset.kind is MediaKind.IMAGE and failed is None:
+        return _still(asset)
     data = analysis_data((), asset.facts.duration if asset.facts else 0.0, context=asset.context)
     data["summary"] = f"The analysis failed. {failed}" if failed else "The analysis has not ended yet."
+    data["overallRisk"] = UNKNOWN_RISK
+    return data
+
+
+def _still(asset: Asset) -> AnalysisData:
+    """A still picture has no motion to look for; what is known of it is its moderation."""
+    verdict = asset.moderation.verdict if asset.moderation else None
+    said = f"moderation says {verdict.status}." if verdict else "it was not moderated yet."
+    data = analysis_data((), 0.0)
+    data["summary"] = f"A still picture: {said}"
     data["overallRisk"] = UNKNOWN_RISK
     return data
 

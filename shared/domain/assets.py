@@ -9,6 +9,8 @@ from datetime import datetime
 
 from shared.domain.context import Context
 from shared.domain.detections import DEFAULT_SENSITIVITY, Segment
+from shared.domain.moderation.findings import MediaKind
+from shared.domain.moderation.moderated import LeftBehind, Moderation, QuarantineState
 from shared.domain.stages import Stage, StageRecord
 from shared.errors import MediaUnusable
 from shared.ports import MediaFacts
@@ -27,8 +29,14 @@ MAX_SOURCE_ID_CHARACTERS = 256
 _SAFE_NAME = re.compile(r"media/[A-Za-z0-9][A-Za-z0-9._\-]*(/[A-Za-z0-9][A-Za-z0-9._\-]*)*")
 _MAX_NAME_BYTES = 1024
 
-VIDEO_CONTENT_TYPES = frozenset(
+MEDIA_CONTENT_TYPES = frozenset(
     {
+        "image/jpeg",
+        "image/png",
+        "image/gif",
+        "image/webp",
+        "image/bmp",
+        "image/tiff",
         "video/mp4",
         "video/quicktime",
         "video/x-msvideo",
@@ -39,6 +47,14 @@ VIDEO_CONTENT_TYPES = frozenset(
     }
 )
 DEFAULT_CONTENT_TYPE = "video/mp4"
+
+PICTURE_CONTAINERS = frozenset({"jpeg", "png", "gif", "webp", "bmp", "tiff"})
+MAX_PICTURE_BYTES = 10 << 20
+"""10 MB (SPEC §5), as the binary megabytes of the other limits."""
+
+_PICTURE_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM", b"II*\x00", b"MM\x00*")
+PICTURE_HEAD_BYTES = 12
+"""As many bytes of a file are enough for `begins_like_a_picture`."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +92,9 @@ class Asset:
     """One upload. `object_name` and `generation` are known from the start and from the upload on, respectively.
 
     `metadata` is the client's own, shown and never read. `resumable`: its upload URL starts a session, which lasts.
-    `complete`: every stage ended at least once, and it was said.
+    `observed_by`: the stages whose observation has joined one of `incident_ids`.
+    `complete`: every stage ended at least once, and it was said. `provisional`: its verdict is not final yet.
+    `quarantine_until`: when a file that is held is deleted.
     """
 
     id: str
@@ -94,7 +112,19 @@ class Asset:
     strict_mode: bool = False
     complete: bool = False
     incident_ids: tuple[str, ...] = ()
+    observed_by: tuple[Stage, ...] = ()
+    moderation: Moderation | None = None
+    provisional: bool = False
+    quarantine: QuarantineState | None = None
+    quarantine_until: datetime | None = None
+    left_behind: LeftBehind | None = None
     stages: Mapping[Stage, StageRecord] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> MediaKind:
+        """A video, unless its bytes were a still picture's."""
+        still = self.facts is not None and self.facts.container in PICTURE_CONTAINERS
+        return MediaKind.IMAGE if still else MediaKind.VIDEO
 
 
 def object_name_of(asset_id: str) -> str:
@@ -119,6 +149,11 @@ def is_asset_id(text: str) -> bool:
 
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def begins_like_a_picture(head: bytes) -> bool:
+    """Whether a file that begins so can only be a still picture (or broken): no video container begins like one."""
+    return head.startswith(_PICTURE_BEGINNINGS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
 def is_shown_text(text: str, longest: int) -> bool:

@@ -20,6 +20,7 @@ class SignalKind(StrEnum):
 
     VIOLENCE = "violence"
     SCREAM = "scream"
+    MODERATION = "moderation"
 
 
 class Priority(StrEnum):
@@ -59,6 +60,8 @@ _DECIMAL = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 PROFILES: dict[SignalKind, SignalProfile] = {
     SignalKind.VIOLENCE: SignalProfile(0.75, Priority.CRITICAL, "VIOLENCE_DETECTED"),
     SignalKind.SCREAM: SignalProfile(0.80, Priority.HIGH, "SCREAM_DETECTED"),
+    # The verdict has decided already; how urgent it is, its moderation profile says.
+    SignalKind.MODERATION: SignalProfile(0.0, Priority.HIGH, "MODERATION_FLAGGED"),
 }
 
 
@@ -73,7 +76,10 @@ class Beacon:
 
 @dataclass(frozen=True)
 class Observation:
-    """What somebody reports, before it is decided upon. `asset_id` is set when it comes from an analysed upload."""
+    """What somebody reports, before it is decided upon. `asset_id` is set when it comes from an analysed upload.
+
+    `own_priority`: how urgent it is, where that is not told by its kind.
+    """
 
     kind: SignalKind
     beacon_id: str
@@ -81,6 +87,12 @@ class Observation:
     description: str
     device_id: str | None = None
     asset_id: str | None = None
+    own_priority: Priority | None = None
+
+    @property
+    def priority(self) -> Priority:
+        """The priority of an incident it opens, and the least of one it joins."""
+        return self.own_priority or PROFILES[self.kind].priority
 
 
 @dataclass(frozen=True)
@@ -197,9 +209,8 @@ def decide(
     return Reason.OPENED_AFTER_WINDOW
 
 
-def raised_priority(present: Priority, kind: SignalKind) -> Priority | None:
-    """The priority the signal raises the incident to, or None: it never falls."""
-    proposed = PROFILES[kind].priority
+def raised_priority(present: Priority, proposed: Priority) -> Priority | None:
+    """The priority a signal raises the incident to, or None: it never falls."""
     return proposed if proposed.rank > present.rank else None
 
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from shared.domain.analysis import analysis_of, attention_of
 from shared.domain.assets import Asset, direct_name_of
 from shared.domain.detections import AnalysisData
+from shared.domain.moderation.moderated import Moderation, QuarantineState
 from shared.domain.stages import (
     ENDED,
     UPSTREAM,
@@ -18,11 +19,26 @@ from shared.domain.stages import (
     StageRecord,
     StageState,
     asset_state,
+    leaves_work,
     whole_ledger,
 )
 
 ABANDONED_AFTER = timedelta(minutes=20)
 """Nobody works on it any more: a try lasts 540 s at most, and the next delivery comes within 600 s."""
+
+
+@dataclass(frozen=True)
+class Moderated:
+    """A moderation's verdict without its receipt, as `Moderation` and its `Verdict` have it."""
+
+    status: str
+    final: bool
+    rule: str
+    score: float
+    confidence: float
+    reasons: tuple[str, ...]
+    profile: str
+    profile_version: str
 
 
 @dataclass(frozen=True)
@@ -38,6 +54,7 @@ class Verdict:
     model: str | None = None
     peak_probability: float | None = None
     incident_ids: tuple[str, ...] = ()
+    moderation: Moderated | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +103,21 @@ def verdict_of(asset: Asset, stage: Stage) -> Verdict:
         model=found.model if found else None,
         peak_probability=found.peak_probability if found else None,
         incident_ids=asset.incident_ids,
+        moderation=None if asset.moderation is None else _moderated(asset.moderation),
+    )
+
+
+def _moderated(moderation: Moderation) -> Moderated:
+    verdict = moderation.verdict
+    return Moderated(
+        status=verdict.status,
+        final=moderation.final,
+        rule=verdict.rule,
+        score=verdict.score,
+        confidence=verdict.confidence,
+        reasons=verdict.reasons,
+        profile=verdict.profile,
+        profile_version=verdict.profile_version,
     )
 
 
@@ -94,13 +126,13 @@ def refusal(asset: Asset, stage: Stage) -> Refusal | None:
 
     A stage that has not ended is left to its own deliveries and to the sweeper, which see to it that it ends.
     """
-    if asset_state(asset.stages) is AssetState.AWAITING_UPLOAD:
+    if asset_state(asset.stages) is AssetState.AWAITING_UPLOAD or asset.quarantine is QuarantineState.DELETED:
         return Refusal.NO_UPLOAD
     ledger = whole_ledger(asset.stages)
     upstream = UPSTREAM.get(stage)
-    if upstream is not None and ledger[upstream].state is not StageState.DONE:
+    if upstream is not None and not leaves_work(ledger[upstream]):
         return Refusal.NO_INPUT
-    if stage is Stage.CORRELATE and asset.object_name == direct_name_of(asset.id):
+    if stage in {Stage.CORRELATE, Stage.ESCALATE} and asset.object_name == direct_name_of(asset.id):
         return Refusal.NO_PLACE
     return None if ledger[stage].state in ENDED else Refusal.NOT_ENDED
 
@@ -121,10 +153,10 @@ def is_announced(stage: Stage, before: StageRecord) -> bool:
     """Whether the messages of a replay's result are published.
 
     Not when the stages after it were told of an earlier result: last week's footage must open no incident because a
-    model was tried on it. Who replays `correlate` asks for just that; and a first result is what the stages after it
-    still wait for.
+    model was tried on it. Who replays `correlate` or `escalate` asks for just that; and a first result is what the
+    stages after it still wait for.
     """
-    return stage is Stage.CORRELATE or before.state is not StageState.DONE
+    return stage in {Stage.CORRELATE, Stage.ESCALATE} or before.state is not StageState.DONE
 
 
 def differences(old: Verdict, new: Verdict) -> list[str]:
@@ -139,6 +171,7 @@ def _named(verdict: Verdict) -> dict[str, object]:
         "attention": verdict.attention,
         "incident_ids": verdict.incident_ids,
         "model": verdict.model,
+        "moderation": verdict.moderation,
         "peakProbability": verdict.peak_probability,
     }
 
@@ -153,4 +186,5 @@ def is_changed(old: Verdict, new: Verdict) -> bool:
 
 def _decisive(verdict: Verdict) -> tuple[object, ...]:
     found = bool(verdict.analysis["violenceDetections"])
-    return verdict.analysis["overallRisk"], verdict.attention, found, verdict.incident_ids
+    status = verdict.moderation.status if verdict.moderation else None
+    return verdict.analysis["overallRisk"], verdict.attention, found, verdict.incident_ids, status

@@ -39,16 +39,26 @@ class Stage(StrEnum):
     DETECT = "detect"
     CONTEXT = "context"
     CORRELATE = "correlate"
+    MODERATE = "moderate"
+    ANNOTATE = "annotate"
+    ESCALATE = "escalate"
 
 
 UPSTREAM: Mapping[Stage, Stage] = {
     Stage.DETECT: Stage.INGEST,
     Stage.CONTEXT: Stage.DETECT,
     Stage.CORRELATE: Stage.DETECT,
+    Stage.MODERATE: Stage.DETECT,
+    Stage.ANNOTATE: Stage.MODERATE,
+    Stage.ESCALATE: Stage.MODERATE,
 }
-"""Whose result each stage waits for; the first waits for none."""
+"""Whose result each stage waits for; the first waits for none.
 
-OPTIONAL = frozenset({Stage.CONTEXT})
+ESCALATE begins once the verdict is final, which ANNOTATE may have to make it; but a failed ANNOTATE still leaves the
+verdict of the frames, and only a failed MODERATE leaves none.
+"""
+
+OPTIONAL = frozenset({Stage.CONTEXT, Stage.MODERATE, Stage.ANNOTATE})
 """What these say is an extra: when they fail, the analysis is complete without them and names them as missing."""
 
 
@@ -89,6 +99,8 @@ class StageRecord:
 
 
 NOT_REACHED = "not_reached"
+STILL_IMAGE = "still_image"
+"""The code of a stage that was skipped because a still picture has nothing for it."""
 
 
 class WorkState(StrEnum):
@@ -170,6 +182,11 @@ def whole_ledger(stages: Mapping[Stage, StageRecord]) -> dict[Stage, StageRecord
             record = StageRecord(StageState.SKIPPED, error_code=NOT_REACHED, error_message=sentence)
         ledger[stage] = record
     return ledger
+
+
+def leaves_work(record: StageRecord) -> bool:
+    """Whether a stage ended in a way that lets the stages after it begin; one skipped for a still picture does, too."""
+    return record.state in ENDED and not _gave_nothing(record)
 
 
 def _gave_nothing(record: StageRecord) -> bool:

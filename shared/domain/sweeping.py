@@ -28,6 +28,7 @@ from shared.domain.stages import (
     WorkRecord,
     WorkState,
     is_complete,
+    leaves_work,
     whole_ledger,
 )
 
@@ -120,12 +121,14 @@ def waiting_stages(stages: Mapping[Stage, StageRecord], now: datetime, grace: ti
     return tuple(
         stage
         for stage, upstream in UPSTREAM.items()
-        if ledger[stage].state not in ENDED and _done_before(ledger[upstream], now - grace)
+        if stage is not Stage.ANNOTATE  # waits for a service: `decide_operation`
+        and ledger[stage].state not in ENDED
+        and _done_before(ledger[upstream], now - grace)
     )
 
 
 def _done_before(record: StageRecord, moment: datetime) -> bool:
-    return record.state is StageState.DONE and record.ended is not None and record.ended <= moment
+    return leaves_work(record) and record.ended is not None and record.ended <= moment
 
 
 class UploadReason(StrEnum):

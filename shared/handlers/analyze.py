@@ -1,9 +1,9 @@
 """A client asks for the analysis of what it uploaded (M).
 
 The pipeline starts by itself when the upload is complete, so there is mostly nothing to do but to remember how strict
-moderation shall be. Only where the object is there and nobody has begun on it was its notification lost: then it is
-published again. So it is where the sweeper gave the file up before it came: nobody ever claimed its
-work. The key of the work makes a notification that was merely late harmless.
+moderation shall be; a file that was moderated less strictly is moderated again. Only where the object is there and
+nobody has begun on it was its notification lost: then it is published again. So it is where the sweeper gave the file
+up before it came: nobody ever claimed its work. The key of the work makes a notification that was merely late harmless.
 """
 
 from __future__ import annotations
@@ -11,13 +11,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.domain.assets import Asset
-from shared.domain.stages import AssetState, asset_state
+from shared.domain.stages import AssetState, Stage, asset_state
 from shared.domain.sweeping import ended_without_file
 from shared.errors import NotFound
+from shared.handlers import replays
 from shared.handlers.objects import object_of
 from shared.messages import ObjectFinalised, notification_of
-from shared.ports import BlobInfo, Blobs, Bus, Documents
+from shared.ports import BlobInfo, Blobs, Bus, Clock, Documents
 from shared.repositories import assets
+
+ORDERED_BY = "POST /video/analyze"
+"""Who orders a replay because a client asked for strict mode."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +31,15 @@ class Deps:
     documents: Documents
     media: Blobs
     bus: Bus
+    clock: Clock
     bucket: str
 
 
 def request_analysis(video_id: str, deps: Deps, *, strict_mode: bool) -> AssetState:
-    """Where the analysis stands. Raises `NotFound` before the upload is there. May be repeated."""
+    """Where the analysis stands. Raises `NotFound` before the upload is there. May be repeated.
+
+    Raises `NotReady` when strict mode needs a replay, and another one is under way; the strictness is kept.
+    """
     asset = assets.find(deps.documents, video_id)
     if asset is None:
         raise NotFound("unknown_video", "There is no video of this id; POST /video/upload-url gives one.")
@@ -42,7 +50,22 @@ def request_analysis(video_id: str, deps: Deps, *, strict_mode: bool) -> AssetSt
         state = AssetState.PROCESSING
     if asset.strict_mode != strict_mode:
         deps.documents.commit([assets.strictness_update(asset.id, strict_mode)])
+    if strict_mode:
+        _moderate_strictly(asset.id, deps)
     return state
+
+
+def _moderate_strictly(asset_id: str, deps: Deps) -> None:
+    """Orders, once, that a less strict verdict be given anew.
+
+    Where there is none yet, its stage has read the new strictness, or loses its race against the write of it.
+    """
+    moderation = assets.get(deps.documents, asset_id).moderation
+    if moderation is None or moderation.strict:
+        return
+    key = f"strict since {moderation.decided_at.isoformat()}"
+    order = replays.Request(asset_id, Stage.MODERATE, ORDERED_BY, key)
+    replays.request(order, replays.Deps(deps.documents, deps.media, deps.bus, deps.clock, deps.bucket))
 
 
 def _not_begun(asset: Asset, state: AssetState, deps: Deps) -> BlobInfo | None:

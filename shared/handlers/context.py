@@ -14,8 +14,9 @@ from functools import partial
 from shared.delivery import Attempt, Consumer, Outcome, Work, work_for
 from shared.domain.assets import Asset
 from shared.domain.context import PROMPT, RESPONSE_SCHEMA, Context
+from shared.domain.moderation.findings import MediaKind
 from shared.domain.reuse import ReuseMode, may_share_context
-from shared.domain.stages import Stage, StageState
+from shared.domain.stages import STILL_IMAGE, Stage, StageState
 from shared.errors import AnalyserFailed, BudgetExhausted, NotReady, Retryable
 from shared.handlers import describing
 from shared.handlers.spending import Spending
@@ -26,6 +27,7 @@ from shared.repositories import assets
 log = logging.getLogger(__name__)
 
 NO_MODEL = "GEMINI_MODEL is none, so Gemini was not asked."
+STILL_SENTENCE = "Gemini describes videos; this is a still picture."
 
 CONTENT_TYPES = {
     "mp4": "video/mp4",
@@ -60,6 +62,8 @@ def handle(message: MediaDetected, deps: Deps, attempt: Attempt) -> Outcome:
 
     Raises `Retryable` where asking again later is worth it, and `NotReady` without facts.
     """
+    if message.kind is MediaKind.IMAGE:
+        return Outcome(state=StageState.SKIPPED, error_code=STILL_IMAGE, error_message=STILL_SENTENCE)
     if deps.model is None:
         return Outcome(state=StageState.SKIPPED, error_code="not_configured", error_message=deps.why_no_model)
     asset = assets.get(deps.documents, attempt.asset_id)

@@ -15,6 +15,7 @@ from shared.domain.incidents import Observation, SignalKind
 from shared.domain.stages import Stage
 from shared.handlers import observe
 from shared.messages import MediaDetected, decode
+from shared.ports import Documents
 from shared.repositories import assets, beacons
 
 
@@ -33,21 +34,18 @@ def prepare(message: MediaDetected, _: Deps) -> Work | None:
 def handle(message: MediaDetected, deps: Deps, attempt: Attempt) -> Outcome:
     """Plans the observation of an upload in which something was detected; nothing to do for the others.
 
-    An upload is one observation: replayed, it stays with the incident it has, and otherwise two replays at once make
+    A detection is one observation: replayed, it stays with the incident it has, and otherwise two replays at once make
     one signal, because the later commit fails and is decided again.
     """
     if not message.segments:
         return Outcome()
     asset, version = assets.get_with_version(deps.observe.documents, attempt.asset_id)
-    if message.replay is not None and asset.incident_ids:
+    if message.replay is not None and Stage.CORRELATE in asset.observed_by:
         return Outcome()
     observation = _observation(message, asset)
-    plan = observe.plan(observation, _location(asset, deps), deps.observe)
-    writes = plan.writes
-    if plan.incident is not None:
-        seen = None if message.replay is None else version
-        writes = (*writes, assets.incidents_update(asset.id, [plan.incident.id], seen))
-    return Outcome(writes=writes, messages=plan.messages)
+    plan = observe.plan(observation, location_of(asset, deps.observe.documents), deps.observe)
+    joined = () if plan.incident is None else (assets.joining(asset, plan.incident.id, Stage.CORRELATE, version),)
+    return Outcome(writes=(*plan.writes, *joined), messages=plan.messages)
 
 
 def _observation(message: MediaDetected, asset: Asset) -> Observation:
@@ -56,7 +54,7 @@ def _observation(message: MediaDetected, asset: Asset) -> Observation:
     count = len(message.segments)
     found = Observation(
         kind=SignalKind.VIOLENCE,
-        beacon_id=_place(asset),
+        beacon_id=place_of(asset),
         confidence=message.confidence,
         description=f"Detected {first.type} from {first.start:.1f} s to {last.end:.1f} s of an upload",
         device_id=message.model,
@@ -65,14 +63,16 @@ def _observation(message: MediaDetected, asset: Asset) -> Observation:
     return found if count == 1 else replace(found, description=f"{found.description}, in {count} segments")
 
 
-def _place(asset: Asset) -> str:
+def place_of(asset: Asset) -> str:
+    """Where an upload's observations belong."""
     return asset.source_id or f"asset:{asset.id}"
 
 
-def _location(asset: Asset, deps: Deps) -> str:
+def location_of(asset: Asset, documents: Documents) -> str:
+    """What that place is called to a person."""
     if asset.source_id is None:
         return "Unknown place"
-    beacon = beacons.find(deps.observe.documents, asset.source_id)
+    beacon = beacons.find(documents, asset.source_id)
     return beacon.location if beacon else asset.source_id
 
 

@@ -2,6 +2,8 @@
 
 The same bytes are not scored twice: what an earlier upload gave is taken over. A recording encoded anew is known as
 such only once all of it was looked at (`shared/domain/likeness.py`), and then keeps the graver of both detections.
+
+A still picture holds no motion: the stage is skipped, and says so to those that look at pictures, too.
 """
 
 from __future__ import annotations
@@ -12,11 +14,14 @@ from functools import partial
 from shared.delivery import Attempt, Consumer, Outcome, Work, work_for
 from shared.domain import detections
 from shared.domain.assets import Asset, Detection
-from shared.domain.stages import Stage
+from shared.domain.moderation.findings import MediaKind
+from shared.domain.stages import STILL_IMAGE, Stage, StageState
 from shared.handlers import reuse, scoring
 from shared.messages import MediaDetected, MediaUploaded, decode
 from shared.ports import MediaFacts, Write
 from shared.repositories import assets
+
+STILL_SENTENCE = "A still picture shows no motion, so the detector was not asked."
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,8 @@ def handle(message: MediaUploaded, deps: Deps, attempt: Attempt) -> Outcome:
     asset = assets.get(deps.reuse.documents, attempt.asset_id)
     # Of an object that was overwritten since, nothing is known here.
     facts = asset.facts if asset.generation == message.generation else None
+    if message.kind is MediaKind.IMAGE:
+        return _passed_by(message, asset, facts)
     video = _video(message)
     if facts is not None and message.replay is None:
         model = deps.scoring.detector.version
@@ -50,6 +57,26 @@ def handle(message: MediaUploaded, deps: Deps, attempt: Attempt) -> Outcome:
     if facts is None:
         return _outcome(message, scored.detection)
     return _compared(message, asset, facts, scored, deps.reuse)
+
+
+def _passed_by(message: MediaUploaded, asset: Asset, facts: MediaFacts | None) -> Outcome:
+    announced = MediaDetected(
+        asset_id=message.asset_id,
+        bucket=message.bucket,
+        object_name=message.object_name,
+        generation=message.generation,
+        segments=(),
+        confidence=0.0,
+        model="",
+        kind=message.kind,
+    )
+    return Outcome(
+        state=StageState.SKIPPED,
+        error_code=STILL_IMAGE,
+        error_message=STILL_SENTENCE,
+        writes=() if facts is None else (reuse.registration_of_still(asset, facts),),
+        messages=(announced,),
+    )
 
 
 def _compared(

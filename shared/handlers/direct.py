@@ -13,6 +13,7 @@ from datetime import datetime
 
 from shared.domain.assets import Asset, Detection, direct_name_of, is_shown_text
 from shared.domain.costs import Machine
+from shared.domain.replays import SENTENCES, Refusal
 from shared.domain.stages import Stage, StageRecord, StageState
 from shared.errors import NotFound, Retryable
 from shared.handlers import scoring
@@ -108,8 +109,17 @@ def _ledger(found: Detection, began: datetime, probed: datetime, scored: datetim
         Stage.CORRELATE: replace(
             skipped,
             error_code="no_place",
-            error_message="A direct analysis names no place, so it opens no incident.",
+            error_message=SENTENCES[Refusal.NO_PLACE],
         ),
+        Stage.MODERATE: replace(
+            skipped,
+            error_code="direct",
+            error_message="A direct analysis is answered at once and not moderated; a replay of moderate does that.",
+        ),
+        Stage.ANNOTATE: replace(
+            skipped, error_code="direct", error_message="A direct analysis is answered at once and not moderated."
+        ),
+        Stage.ESCALATE: replace(skipped, error_code="no_place", error_message=SENTENCES[Refusal.NO_PLACE]),
     }
 
 

@@ -1,5 +1,7 @@
 """The first stage: an upload is complete. Identify it by its bytes, say whether they were seen before, announce it.
 
+Videos and still pictures both pass; what is neither ends here.
+
 A file uploaded through a URL of ours already has its asset; one dropped into the bucket directly gets one here, under
 an id derived from the object and its generation, so that a repeated notification finds the same.
 """
@@ -11,14 +13,26 @@ from dataclasses import dataclass
 
 from shared import ids
 from shared.delivery import Attempt, Consumer, Outcome, Work, stage_name
-from shared.domain.assets import Asset, check_object_name, direct_name_of, issued_asset_id, object_name_of
+from shared.domain.assets import (
+    PICTURE_CONTAINERS,
+    PICTURE_HEAD_BYTES,
+    Asset,
+    begins_like_a_picture,
+    check_object_name,
+    direct_name_of,
+    issued_asset_id,
+    object_name_of,
+)
+from shared.domain.moderation.findings import MediaKind
+from shared.domain.moderation.moderated import quarantine_name_of, released_name_of
 from shared.domain.reuse import ReusePolicy
 from shared.domain.stages import Stage
 from shared.errors import AlreadyExists
 from shared.handlers import reuse
 from shared.handlers.objects import dropped_asset_id
+from shared.handlers.stills import read_still, still_facts
 from shared.messages import MediaUploaded, ObjectFinalised, decode_finalised
-from shared.ports import Blobs, Clock, Documents, MediaProbe, Write
+from shared.ports import Blobs, Clock, Documents, MediaFacts, MediaProbe, PictureReader, Write
 from shared.repositories import assets
 
 
@@ -29,6 +43,7 @@ class Deps:
     documents: Documents
     media: Blobs
     probe: MediaProbe
+    pictures: PictureReader
     clock: Clock
     policy: ReusePolicy
 
@@ -43,7 +58,8 @@ def prepare(message: ObjectFinalised, deps: Deps) -> Work | None:
         return Work(key, message.replay.asset_id, Stage.INGEST, message.replay.id)
     issued = issued_asset_id(message.name)
     asset = None if issued is None else assets.find(deps.documents, issued)
-    if asset is not None:
+    # A file that came after the first was moved into quarantine is another one, and gets an asset of its own.
+    if asset is not None and asset.object_name == message.name:
         return Work(key, asset.id, Stage.INGEST, generation=message.generation)
     asset_id = dropped_asset_id(message.bucket, message.name, message.generation)
     dropped = Asset(asset_id, message.name, deps.clock.now(), source_id=message.source_id)
@@ -54,16 +70,16 @@ def prepare(message: ObjectFinalised, deps: Deps) -> Work | None:
 
 def handle(message: ObjectFinalised, deps: Deps, attempt: Attempt) -> Outcome:
     """Probes the file, streaming. Raises `MediaUnusable` for what can't be analysed; the upload itself is kept."""
-    if message.name not in {object_name_of(attempt.asset_id), direct_name_of(attempt.asset_id)}:
+    if message.name not in _names_made_here(attempt.asset_id):
         check_object_name(message.name)
-    with deps.media.open(message.name, generation=message.generation) as stream:
-        facts = deps.probe.probe(stream)
+    facts = _identified(message, deps)
     announced = MediaUploaded(
         asset_id=attempt.asset_id,
         bucket=message.bucket,
         object_name=message.name,
         generation=message.generation,
         duration=facts.duration,
+        kind=MediaKind.IMAGE if facts.container in PICTURE_CONTAINERS else MediaKind.VIDEO,
     )
     writes: tuple[Write, ...] = (assets.facts_update(attempt.asset_id, message.generation, facts),)
     if message.replay is None:  # what else looks the same is known to detect, and would be forgotten
@@ -73,6 +89,20 @@ def handle(message: ObjectFinalised, deps: Deps, attempt: Attempt) -> Outcome:
         writes=writes,
         messages=(announced,),
     )
+
+
+def _identified(message: ObjectFinalised, deps: Deps) -> MediaFacts:
+    with deps.media.open(message.name, generation=message.generation) as stream:
+        head = stream.read(PICTURE_HEAD_BYTES)
+        stream.seek(0)
+        if begins_like_a_picture(head):
+            return still_facts(read_still(stream, deps.pictures, at_most=1))
+        return deps.probe.probe(stream)
+
+
+def _names_made_here(asset_id: str) -> set[str]:
+    makers = (object_name_of, direct_name_of, quarantine_name_of, released_name_of)
+    return {make(asset_id) for make in makers}
 
 
 consumer: Consumer[ObjectFinalised, Deps] = Consumer(Stage.INGEST, decode_finalised, prepare, handle)

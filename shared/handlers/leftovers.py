@@ -16,6 +16,7 @@ from itertools import islice
 
 from shared.domain.assets import DIRECT_PREFIX, MEDIA_PREFIX, is_asset_id, issued_asset_id
 from shared.domain.header_text import decode_header_text
+from shared.domain.moderation.moderated import ANNOTATIONS_PREFIX
 from shared.domain.sweeping import HOUSEKEEPING_EVERY, LEFTOVER_AGE, ended_without_file
 from shared.errors import NotFound, PreconditionFailed
 from shared.handlers.objects import dropped_asset_id
@@ -57,7 +58,7 @@ def tidy(deps: Deps, now: datetime, since: datetime | None, counts: Counter[str]
         _clean(cleaner, before, counts)
     try:
         errors = counts["errors"]
-        for prefix in (timelines.PREFIX, DIRECT_PREFIX):
+        for prefix in (timelines.PREFIX, DIRECT_PREFIX, ANNOTATIONS_PREFIX):
             _remove_orphans(deps, prefix, since, before, counts)
         _announce_dropped(deps, since or before - LOOK_BACK, before, counts)
     except Exception:

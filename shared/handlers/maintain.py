@@ -7,14 +7,17 @@ A run, told by a tick that says nothing but "now", looks at
   the last attempt the stage ends as failed (`worker_lost`), and a dead letter that is replayed can still run it;
 - assets that are not complete: every stage ended and nobody said so; a stage waits and there is no work for it, because
   its message was lost; the bucket's notification was lost; the file never came (`upload_never_came`);
-- once an hour, what lies about in the bucket and at services (`shared/handlers/leftovers.py`).
+- once an hour, what lies about in the bucket and at services (`shared/handlers/leftovers.py`);
+- verdicts that wait for Video Intelligence (`shared/handlers/operations.py`): its operation failed, was lost, takes too
+  long, or wrote a result of which nobody heard;
+- flagged files, which go into quarantine, out of it, or are deleted there (`shared/handlers/quarantine.py`).
 
 Every change is a compare-and-set on the piece of work or the asset, so sweepers may run side by side, and a worker that
 comes back late is refused. One item that can't be handled is logged and holds up no other; a run that can't look at
 everything in its time leaves it to the next, which goes on behind the last item handled.
 
-Long operations of services: the only one is Gemini's processing of a file, which is waited for within the stage's run.
-A run that dies there is a silent worker like any other, and its file is removed as a leftover.
+Gemini's processing of a file is waited for within the stage's run. A run that dies there is a silent worker like any
+other, and its file is removed as a leftover.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from datetime import datetime, timedelta
 from shared import ids
 from shared.completion import announce_if_complete
 from shared.domain.assets import Asset, issued_asset_id
+from shared.domain.moderation.operations import OperationReason
 from shared.domain.stages import ENDED, Stage, StageRecord, StageState, WorkRecord, WorkState
 from shared.domain.sweeping import (
     UPLOAD_SENTENCES,
@@ -40,12 +44,12 @@ from shared.domain.sweeping import (
     why_given_up,
 )
 from shared.errors import AlreadyExists, Malformed, VersionConflict
-from shared.handlers import leftovers
+from shared.handlers import leftovers, operations, quarantine
 from shared.handlers.objects import object_of
-from shared.handlers.triggers import trigger_of
+from shared.handlers.triggers import trigger_of, work_object
 from shared.messages import TRIGGERS, ObjectFinalised, encode, notification_of
 from shared.outbox import publish_outbox
-from shared.ports import Blobs, Bus, Clock, Document, Documents, OutgoingMessage, Query, Write
+from shared.ports import Blobs, Bus, Clock, Document, Documents, OutgoingMessage, Query, VideoAnnotator, Write
 from shared.repositories import assets, components, replays, work
 from shared.repositories.components import MaintenanceRun, Position
 
@@ -70,7 +74,8 @@ class Deps:
     """What the sweeper needs of the world.
 
     `bucket` is the name of the one behind `media`. `grace`: how long a thing must have been left alone. `cleaners`
-    remove, each from one service, what was left there before a moment, and return how much that was.
+    remove, each from one service, what was left there before a moment, and return how much that was. `video` is asked
+    how its operations stand, None where there is none. `keep`: how long a flagged file stays in quarantine.
     """
 
     documents: Documents
@@ -80,6 +85,8 @@ class Deps:
     bucket: str
     grace: timedelta
     cleaners: tuple[leftovers.Cleaner, ...] = ()
+    video: VideoAnnotator | None = None
+    keep: timedelta = timedelta(days=quarantine.DAYS)
 
 
 @dataclass
@@ -106,6 +113,9 @@ def sweep(deps: Deps) -> Mapping[str, int]:
         (work.UNPUBLISHED, "lease_until", _publish),
         (work.UNSETTLED, "lease_until", _sweep_work),
         (assets.INCOMPLETE, "created_at", _sweep_asset),
+        (assets.PROVISIONAL, "created_at", _sweep_verdict),
+        (assets.TO_BE_MOVED, "created_at", _move_flagged),
+        (assets.HELD, "quarantine_until", _expire_flagged),
     )
     run = _Run(deps, now, last, LONGEST / len(kinds))
     for query, field_name, handle in kinds:
@@ -292,8 +302,9 @@ def _sweep_upload(run: _Run, asset: Asset, version: str) -> str | None:
 
 def _ask(run: _Run, asset: Asset, stage: Stage) -> bool:
     """Makes the piece of work that a lost message would have made, and publishes the message; False if it is there."""
-    assert asset.generation is not None  # noqa: S101 - its object was found, or ingest has ended
-    key = ids.work_key(run.deps.bucket, asset.object_name, asset.generation, stage)
+    object_name, generation = work_object(stage, asset)
+    assert generation is not None  # noqa: S101 - its object was found, or ingest has ended
+    key = ids.work_key(run.deps.bucket, object_name, generation, stage)
     message = _message_for(stage, asset, run)
     if message is None or work.load(run.deps.documents, key) is not None:
         return False
@@ -310,3 +321,29 @@ def _message_for(stage: Stage, asset: Asset, run: _Run) -> OutgoingMessage | Non
     if isinstance(message, ObjectFinalised):
         return notification_of(message)
     return None if message is None else encode(message, message_id=ids.new_uuid(), now=run.now)
+
+
+# --------------------------------------------------------------------------- moderation
+
+
+def _sweep_verdict(run: _Run, document: Document) -> str | None:
+    """Sees to a verdict that waits for Video Intelligence."""
+    deps = run.deps
+    asset = assets.asset_of(document)
+    found = operations.Deps(deps.documents, deps.media, deps.bus, deps.bucket, deps.grace, deps.video)
+    reason = operations.look_after(asset, document.version, run.now, found)
+    if reason is OperationReason.RESULT_UNHEARD:
+        return reason if _ask(run, asset, Stage.ANNOTATE) else None
+    return reason if reason.finalises else None
+
+
+def _move_flagged(run: _Run, document: Document) -> str | None:
+    return quarantine.move(assets.asset_of(document), document.version, run.now, _moving(run))
+
+
+def _expire_flagged(run: _Run, document: Document) -> str | None:
+    return quarantine.expire(assets.asset_of(document), document.version, run.now, _moving(run))
+
+
+def _moving(run: _Run) -> quarantine.Deps:
+    return quarantine.Deps(run.deps.documents, run.deps.media, run.deps.keep)

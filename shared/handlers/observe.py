@@ -11,7 +11,6 @@ from datetime import datetime
 
 from shared import ids
 from shared.domain.incidents import (
-    PROFILES,
     AiEvent,
     Incident,
     IncidentPolicy,
@@ -80,7 +79,7 @@ def _attach(event: AiEvent, incident: Incident, version: str, reason: Reason, de
     joined = replace(event, incident_id=incident.id)
     signal = _signal(joined, incident.id, deps)
     writes: list[Write] = [incidents.ai_event_creation(joined), incidents.signal_creation(signal)]
-    raised = raised_priority(incident.priority, event.observation.kind)
+    raised = raised_priority(incident.priority, event.observation.priority)
     if raised is None:
         return Plan(reason, joined, signal, incident, tuple(writes))
     writes.append(incidents.priority_update(incident.id, raised, version))
@@ -103,7 +102,7 @@ def _open(
         beacon_id=observation.beacon_id,
         beacon_location=location,
         status=IncidentStatus.CREATED,
-        priority=PROFILES[observation.kind].priority,
+        priority=observation.priority,
         opened_at=event.created_at,
         previous_incident_id=slot.incident_id if slot else None,
     )

@@ -16,7 +16,7 @@ from shared.domain.assets import Asset
 from shared.domain.replays import SENTENCES, Refusal, Replay, is_under_way, refusal, verdict_of
 from shared.domain.stages import Stage, WorkRecord, WorkState
 from shared.errors import AlreadyExists, Malformed, NotReady, Retryable, VersionConflict
-from shared.handlers.triggers import trigger_of
+from shared.handlers.triggers import trigger_of, work_object
 from shared.messages import Message, ReplayOrder
 from shared.outbox import outbox_of, publish_saved
 from shared.ports import Blobs, Bus, Clock, Documents, OutgoingMessage, Write
@@ -109,15 +109,16 @@ def _accept(replay: Replay, asset: Asset, deps: Deps) -> None:
             replays.creation(replay),
             replays.slot_write(replay, slot),
             work.finished(key, record, outbox),
-            _run(replay, _work_key(asset, replay_name(replay.stage, replay.id), deps), outbox[0]),
-            *_close_first_run(replay, _work_key(asset, replay.stage, deps), deps),
+            _run(replay, _work_key(replay.stage, asset, replay_name(replay.stage, replay.id), deps), outbox[0]),
+            *_close_first_run(replay, _work_key(replay.stage, asset, replay.stage, deps), deps),
         ]
     )
 
 
-def _work_key(asset: Asset, name: str, deps: Deps) -> str:
-    assert asset.generation is not None  # noqa: S101 - its message could be made
-    return ids.work_key(deps.bucket, asset.object_name, asset.generation, name)
+def _work_key(stage: Stage, asset: Asset, name: str, deps: Deps) -> str:
+    object_name, generation = work_object(stage, asset)
+    assert generation is not None  # noqa: S101 - its message could be made
+    return ids.work_key(deps.bucket, object_name, generation, name)
 
 
 def _close_first_run(replay: Replay, key: str, deps: Deps) -> tuple[Write, ...]:

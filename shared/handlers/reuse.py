@@ -107,6 +107,20 @@ def registration(asset: Asset, facts: MediaFacts, own: Detection, fingerprint: b
     return fingerprints.registration(known, bands)
 
 
+def registration_of_still(asset: Asset, facts: MediaFacts) -> Write:
+    """The write by which later uploads of the same picture find this one."""
+    known = Known(
+        asset_id=asset.id,
+        sha256=facts.sha256,
+        perceptual_hash=facts.perceptual_hash,
+        duration=facts.duration,
+        model="",
+        sensitivity=0.0,
+        created_at=asset.created_at,
+    )
+    return fingerprints.registration(known, ())
+
+
 def is_telling(fingerprint: bytes) -> bool:
     """Whether it could ever be told apart from another: a still scene's could not."""
     return likeness.judge(fingerprint, fingerprint) is Verdict.SAME

@@ -12,8 +12,8 @@ from shared.domain.assets import (
     DEFAULT_CONTENT_TYPE,
     MAX_SOURCE_ID_CHARACTERS,
     MAX_UPLOAD_BYTES,
+    MEDIA_CONTENT_TYPES,
     UPLOAD_URL_HOURS,
-    VIDEO_CONTENT_TYPES,
     Asset,
     is_shown_text,
     object_name_of,
@@ -102,8 +102,8 @@ def _bound_metadata(request: UploadRequest) -> dict[str, str]:
 
 
 def _check(request: UploadRequest) -> None:
-    if request.content_type not in VIDEO_CONTENT_TYPES:
-        allowed = ", ".join(sorted(VIDEO_CONTENT_TYPES))
+    if request.content_type not in MEDIA_CONTENT_TYPES:
+        allowed = ", ".join(sorted(MEDIA_CONTENT_TYPES))
         raise Permanent("unsupported_content_type", f"content_type must be one of {allowed}.")
     if request.size is not None and request.size > MAX_UPLOAD_BYTES:
         raise TooLarge("file_too_large", "The file is larger than 5 GB.")

@@ -5,11 +5,13 @@ Each stage writes only its own field, so that stages which end at the same momen
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from shared.domain.assets import Asset, Detection, SeenBefore
 from shared.domain.context import Context
+from shared.domain.moderation.moderated import UNSETTLED, LeftBehind, Moderation, QuarantineState
 from shared.domain.stages import Stage, StageRecord
 from shared.errors import NotFound
 from shared.ports import Create, Document, Documents, Filter, MediaFacts, Order, Query, Update, Write
@@ -19,6 +21,19 @@ COLLECTION = "assets"
 
 INCOMPLETE = Query(COLLECTION, (Filter("complete", "==", False),), (Order("created_at"),))
 """Assets of which nobody said yet that every stage has ended, the oldest first."""
+
+PROVISIONAL = Query(COLLECTION, (Filter("provisional", "==", True),), (Order("created_at"),))
+"""Assets whose verdict waits for Video Intelligence, the oldest first."""
+
+TO_BE_MOVED = Query(
+    COLLECTION,
+    (Filter("quarantine", "in", [state.value for state in UNSETTLED]),),
+    (Order("created_at"),),
+)
+"""Assets whose file is to go into quarantine or out of it, or on its way, the oldest first."""
+
+HELD = Query(COLLECTION, (Filter("quarantine", "==", QuarantineState.HELD.value),), (Order("quarantine_until"),))
+"""Assets whose file is in quarantine, the one to be deleted first at the head."""
 
 
 def creation(asset: Asset) -> Create:
@@ -61,6 +76,37 @@ def context_update(asset_id: str, context: Context) -> Update:
     return Update(COLLECTION, asset_id, {"context": to_data(context)})
 
 
+def moderation_update(asset_id: str, moderation: Moderation, version: str | None = None) -> Update:
+    """The write that stores the verdict; with `version`, if nobody wrote to the asset since."""
+    data = {"moderation": to_data(moderation), "provisional": not moderation.final}
+    return Update(COLLECTION, asset_id, data, version=version)
+
+
+def quarantine_update(
+    asset_id: str, state: QuarantineState | None, version: str | None = None, until: datetime | None = None
+) -> Update:
+    """The write that stores where the file is on its way; `until`: when it is deleted."""
+    data = {"quarantine": state and state.value, "quarantine_until": until}
+    return Update(COLLECTION, asset_id, data, version=version)
+
+
+def moved_update(asset_id: str, moved: LeftBehind, left_behind: LeftBehind, version: str) -> Update:
+    """The write that says that the file is the object `moved` now, and that the other one is to be deleted."""
+    data = {
+        "object_name": moved.object_name,
+        "generation": moved.generation,
+        "left_behind": to_data(left_behind),
+        "quarantine": QuarantineState.MOVED.value,
+    }
+    return Update(COLLECTION, asset_id, data, version=version)
+
+
+def left_nothing_update(asset_id: str, state: QuarantineState | None, until: datetime | None, version: str) -> Update:
+    """The write that says that the object which the file was copied from is deleted."""
+    data = {"quarantine": state and state.value, "quarantine_until": until, "left_behind": None}
+    return Update(COLLECTION, asset_id, data, version=version)
+
+
 def strictness_update(asset_id: str, strict_mode: bool) -> Update:
     """The write that stores whether the upload is moderated strictly."""
     return Update(COLLECTION, asset_id, {"strict_mode": strict_mode})
@@ -76,9 +122,13 @@ def completion(asset_id: str, version: str | None) -> Update:
     return Update(COLLECTION, asset_id, {"complete": True}, version=version)
 
 
-def incidents_update(asset_id: str, incident_ids: Iterable[str], version: str | None = None) -> Update:
-    """The write that stores which incidents the asset belongs to; with `version`, if nobody wrote to it since."""
-    return Update(COLLECTION, asset_id, {"incident_ids": list(incident_ids)}, version=version)
+def joining(asset: Asset, incident_id: str, stage: Stage, version: str) -> Update:
+    """The write that adds an incident which the stage's observation joined, if nobody wrote to the asset since."""
+    data = {
+        "incident_ids": list(dict.fromkeys([*asset.incident_ids, incident_id])),
+        "observed_by": sorted({*asset.observed_by, stage}),
+    }
+    return Update(COLLECTION, asset.id, data, version=version)
 
 
 def find(documents: Documents, asset_id: str) -> Asset | None:
@@ -143,6 +193,8 @@ def _document(documents: Documents, asset_id: str) -> Document:
 
 def _asset(stored: Mapping[str, Any]) -> Asset:
     data = dict(stored)
+    # Before moderation came, correlate alone joined incidents, and did not say so.
+    data.setdefault("observed_by", [Stage.CORRELATE.value] if data.get("incident_ids") else [])
     data["stages"] = {stage: data[_field(stage)] for stage in Stage if _field(stage) in data}
     return from_data(Asset, data)
 

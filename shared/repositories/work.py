@@ -75,6 +75,11 @@ def forgetting(document: Document) -> Delete:
     return Delete(COLLECTION, document.id, version=document.version)
 
 
+def forgotten(key: str) -> Delete:
+    """The write that removes a piece of work, so that the next message does it again."""
+    return Delete(COLLECTION, key)
+
+
 def update(key: str, record: WorkRecord, version: str, outbox: Sequence[OutgoingMessage] | None = None) -> Update:
     """Replaces the record, and the outbox where one is given, if nobody took the claim over."""
     data = to_data(record)

@@ -15,6 +15,8 @@ from shared.domain.context import Context
 from shared.domain.detections import AnalysisData, ViolenceDetection
 from shared.domain.incidents import Incident
 from shared.domain.labels import verdict_of
+from shared.domain.moderation.moderated import Moderation
+from shared.domain.moderation.receipts import Verdict
 from shared.domain.reuse import note_of, reused_stages
 from shared.domain.stages import (
     ENDED,
@@ -88,6 +90,29 @@ class SeenBeforeReply(BaseModel):
     reused: list[str]
 
 
+class ModerationReply(BaseModel):
+    """The verdict on the upload. `state` is `provisional` while Video Intelligence looks at the whole video.
+
+    `receipt` says how it came about: every finding with its threshold, weight and contribution, the rule that decided,
+    what was not evaluated and why, and the smallest change that would flip it. `reused_from`: the upload of the same
+    bytes whose verdict this is.
+    """
+
+    status: str
+    state: str
+    strict_mode: bool
+    decided_at: datetime
+    reused_from: str | None
+    receipt: Verdict
+
+
+class QuarantineReply(BaseModel):
+    """Where a flagged file is on its way; no link leads to it. `until`: when a file that is held is deleted."""
+
+    state: str
+    until: datetime | None
+
+
 class AnalysisReply(BaseModel):
     """AnalysisData with V's field names, and around it what the pipeline knows.
 
@@ -115,6 +140,8 @@ class AnalysisReply(BaseModel):
     scenes: list[str]
     attention: str
     context: ContextReply | None
+    moderation: ModerationReply | None
+    quarantine: QuarantineReply | None
     metadata: dict[str, str]
     seen_before: SeenBeforeReply | None
     note: str | None
@@ -127,7 +154,10 @@ class AnalysisReply(BaseModel):
 
 
 class StatusReply(BaseModel):
-    """`progress` is 0-100 over all stages; `result` is AnalysisData once everything ended."""
+    """`progress` is 0-100 over all stages; `result` is AnalysisData once everything ended.
+
+    `moderation` is the verdict as soon as there is one, `provisional` while Video Intelligence looks on.
+    """
 
     task_id: str
     video_id: str
@@ -135,6 +165,7 @@ class StatusReply(BaseModel):
     progress: int
     stages: dict[str, StageReply]
     result: AnalysisData | None
+    moderation: ModerationReply | None
     error: str | None
 
 
@@ -171,6 +202,8 @@ def _analysis_reply(asset: Asset, found: list[Incident]) -> AnalysisReply:
         complete=is_complete(asset.stages),
         attention=attention_of(asset),
         context=_context_reply(asset.context) if asset.context else None,
+        moderation=_moderation_reply(asset.moderation) if asset.moderation else None,
+        quarantine=_quarantine_reply(asset),
         metadata=dict(asset.metadata),
         seen_before=_seen_before_reply(asset),
         note=note_of(asset),
@@ -190,8 +223,26 @@ def _status_reply(asset: Asset) -> StatusReply:
         progress=progress(asset.stages),
         stages=_stages(asset),
         result=analysis_of(asset) if state is AssetState.DONE else None,
+        moderation=_moderation_reply(asset.moderation) if asset.moderation else None,
         error=first_error(asset) if state is AssetState.FAILED else None,
     )
+
+
+def _moderation_reply(moderation: Moderation) -> ModerationReply:
+    return ModerationReply(
+        status=moderation.verdict.status,
+        state="final" if moderation.final else "provisional",
+        strict_mode=moderation.strict,
+        decided_at=moderation.decided_at,
+        reused_from=moderation.reused_from,
+        receipt=moderation.verdict,
+    )
+
+
+def _quarantine_reply(asset: Asset) -> QuarantineReply | None:
+    if asset.quarantine is None:
+        return None
+    return QuarantineReply(state=asset.quarantine, until=asset.quarantine_until)
 
 
 def _seen_before_reply(asset: Asset) -> SeenBeforeReply | None:

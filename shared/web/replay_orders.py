@@ -27,7 +27,7 @@ LONGEST_PAUSE_SECONDS = 0.8
 
 
 class ReplayBody(BaseModel):
-    """Which stage: ingest, detect, context or correlate."""
+    """Which stage: ingest, detect, context, correlate, moderate, annotate or escalate."""
 
     stage: str
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from shared.domain.detections import AnalysisData
-from shared.domain.replays import Replay, Verdict, differences, is_changed
+from shared.domain.replays import Moderated, Replay, Verdict, differences, is_changed
 from shared.domain.stages import stage_progress
 from shared.ports import Documents
 from shared.repositories import assets, replays
@@ -28,14 +28,16 @@ class VerdictReply(BaseModel):
     peakProbability: float | None
     attention: str
     incident_ids: list[str]
+    moderation: Moderated | None
     analysis: AnalysisData
 
 
 class ReplayReply(BaseModel):
     """One replay. `state` and `progress` (0-100) are those of its run; `new` is there once that is done.
 
-    `changed`: whether the risk, the attention, the presence of detections or the incidents differ. `differences` names
-    everything that does. A replay that failed leaves the asset as it was; `error_*` say why.
+    `changed`: whether the risk, the attention, the presence of detections, the incidents or the moderation's
+    status differ. `differences` names everything that does. A replay that failed leaves the asset as it was; `error_*`
+    say why.
     """
 
     replay_id: str
@@ -116,5 +118,6 @@ def _verdict(verdict: Verdict) -> VerdictReply:
         peakProbability=verdict.peak_probability,
         attention=verdict.attention,
         incident_ids=list(verdict.incident_ids),
+        moderation=verdict.moderation,
         analysis=verdict.analysis,
     )

@@ -11,27 +11,35 @@ from datetime import timedelta
 from functools import partial
 from typing import BinaryIO
 
+from shared import policies
 from shared.adapters.embedded.blobs import FolderBlobs
 from shared.delivery import StageRunner, receive
+from shared.detection.pictures import SafePictures
 from shared.domain.assets import Asset, object_name_of
 from shared.domain.costs import Machine
 from shared.domain.incidents import IncidentPolicy
+from shared.domain.moderation.in_force import InForce
 from shared.domain.reuse import ReusePolicy
 from shared.domain.stages import Stage, StageRecord
-from shared.errors import MediaUnusable, Retryable
+from shared.errors import Malformed, MediaUnusable, Retryable
 from shared.handlers import (
+    annotate,
     context,
     correlate,
     detect,
     direct,
+    escalate,
     ingest,
     labelling,
     leftovers,
+    looking,
     maintain,
+    moderate,
     observe,
     replays,
     reuse,
     scoring,
+    witnesses,
 )
 from shared.handlers.spending import Spending
 from shared.ids import TimeOrderedIds, new_uuid
@@ -42,13 +50,19 @@ from shared.ports import (
     Delivery,
     DetectionRun,
     Documents,
+    Frame,
     MediaFacts,
     Moment,
+    Operation,
+    OperationState,
     OutgoingMessage,
     ScoredWindow,
+    VideoAnnotation,
 )
+from shared.records import from_data
 from shared.repositories import assets
 from tests.fakes import ManualClock
+from tests.handlers.scripted_witnesses import ScriptedAnnotator, ScriptedText, jpeg
 
 BUCKET = "media-bucket"
 LEASE = timedelta(seconds=1)
@@ -56,8 +70,12 @@ GRACE = timedelta(seconds=2)
 SUBSCRIBERS = {
     "media-finalised": ["ingest"],
     "media-uploaded": ["detect"],
-    "media-detected": ["context", "correlate"],
+    "media-detected": ["context", "correlate", "moderate"],
+    "annotations-finalised": ["annotate"],
+    "media-moderated": ["escalate"],
 }
+PROFILES = policies.load_in_force("balanced", None)
+PATTERNS = policies.load_patterns()
 CONTENTS = {"fight": 0.9, "scuffle": 0.6, "calm": 0.1}
 
 
@@ -103,6 +121,51 @@ class WordProbe:
         looks = hashlib.sha256(which[0].encode()).hexdigest()[:16] if which else "0" * 16
         sha256 = hashlib.sha256(data).hexdigest()
         return MediaFacts("mp4", "h264", 2.0, 640, 360, 25.0, sha256, looks, len(data), truncated=False)
+
+
+class WordFrames:
+    """A `FrameSampler` that has a small gray picture for every moment."""
+
+    def sample(self, stream: BinaryIO, seconds: Sequence[float]) -> list[Frame]:
+        """One picture a moment."""
+        return [Frame(jpeg(), 8, 8, moment) for moment in seconds]
+
+
+@dataclass
+class ScriptedVideo:
+    """A `VideoAnnotator` whose operations stand as the test says, and whose results are JSON of `VideoAnnotation`."""
+
+    name: str = "scripted-video-1"
+    started: list[tuple[str, str]] = field(default_factory=list)
+    states: dict[str, OperationState] = field(default_factory=dict)
+    cancelled: list[str] = field(default_factory=list)
+    failing: Exception | None = None
+
+    def start(self, object_name: str, output_name: str) -> str:
+        """An operation that runs until the test says otherwise."""
+        if self.failing is not None:
+            raise self.failing
+        self.started.append((object_name, output_name))
+        name = f"operation-{len(self.started)}"
+        self.states[name] = OperationState.RUNNING
+        return name
+
+    def look_up(self, operation: str) -> Operation:
+        """As the test says; halfway while it runs."""
+        if self.failing is not None:
+            raise self.failing
+        return Operation(operation, self.states.get(operation, OperationState.LOST), 0.5)
+
+    def cancel(self, operation: str) -> None:
+        """Remembers it."""
+        self.cancelled.append(operation)
+
+    def read(self, stream: BinaryIO) -> VideoAnnotation:
+        """The annotation in the JSON."""
+        try:
+            return from_data(VideoAnnotation, json.loads(stream.read()))
+        except ValueError:
+            raise Malformed("not_a_result", "This is no result.") from None
 
 
 class WordSheets:
@@ -156,6 +219,31 @@ class Pipeline:
     budget_usd: float | None = None
     machine: Machine | None = None
     reuse: ReusePolicy = ReusePolicy()
+    images: ScriptedAnnotator = field(default_factory=ScriptedAnnotator)
+    texts: ScriptedText = field(default_factory=ScriptedText)
+    video: ScriptedVideo | None = None
+    video_budget: float | None = None
+    vision_budget: float | None = None
+    profiles: InForce = PROFILES
+
+    def witnesses(self) -> witnesses.Deps:
+        """Who looks; Vision and Language send bills."""
+        vision = Spending(self.documents, self.clock, "Vision", self.vision_budget)
+        language = Spending(self.documents, self.clock, "Language", None)
+        return witnesses.Deps(self.images, self.texts, PATTERNS, vision, language)
+
+    def moderate_deps(self) -> moderate.Deps:
+        """What the moderate stage needs."""
+        pictures = looking.Pictures(self.documents, self.media, WordFrames(), SafePictures())
+        money = Spending(self.documents, self.clock, "Video Intelligence", self.video_budget)
+        full = moderate.FullLook(self.video, money) if self.video else None
+        asked = self.witnesses()
+        return moderate.Deps(self.documents, self.clock, pictures, asked, self.profiles, full, self.reuse.mode)
+
+    def annotate_deps(self) -> annotate.Deps:
+        """What the annotate stage needs."""
+        video = self.video or ScriptedVideo()
+        return annotate.Deps(self.documents, self.media, self.clock, video, self.witnesses(), self.profiles)
 
     def observe_deps(self) -> observe.Deps:
         """What observations need."""
@@ -181,7 +269,7 @@ class Pipeline:
 
     def maintain_deps(self, *cleaners: leftovers.Cleaner) -> maintain.Deps:
         """What the sweeper needs."""
-        return maintain.Deps(self.documents, self.media, self.bus, self.clock, BUCKET, GRACE, cleaners)
+        return maintain.Deps(self.documents, self.media, self.bus, self.clock, BUCKET, GRACE, cleaners, self.video)
 
     def replay_deps(self) -> replays.Deps:
         """What an order to replay a stage needs."""
@@ -194,24 +282,28 @@ class Pipeline:
     def handlers(self) -> dict[str, Callable[[Delivery], None]]:
         """What handles each stage's deliveries."""
         runner = StageRunner(self.documents, self.bus, self.clock, LEASE, self.machine)
-        ingest_deps = ingest.Deps(self.documents, self.media, WordProbe(), self.clock, self.reuse)
+        ingest_deps = ingest.Deps(self.documents, self.media, WordProbe(), SafePictures(), self.clock, self.reuse)
         return {
             "ingest": partial(receive, ingest.consumer, ingest_deps, runner),
             "detect": partial(receive, detect.consumer, self.detect_deps(), runner),
             "context": partial(receive, context.consumer, self.context_deps(), runner),
             "correlate": partial(receive, correlate.consumer, correlate.Deps(self.observe_deps()), runner),
+            "moderate": partial(receive, moderate.consumer, self.moderate_deps(), runner),
+            "annotate": partial(receive, annotate.consumer, self.annotate_deps(), runner),
+            "escalate": partial(receive, escalate.consumer, escalate.Deps(self.observe_deps()), runner),
         }
 
-    def upload(self, word: str, *, source_id: str | None = "gate") -> tuple[str, Delivery]:
+    def upload(self, word: str | bytes, *, source_id: str | None = "gate") -> tuple[str, Delivery]:
         """An asset whose file has arrived, and the bucket's notification of it."""
         asset = Asset(new_uuid(), "", self.clock.now(), source_id)
         name = object_name_of(asset.id)
         self.documents.commit([assets.creation(Asset(asset.id, name, asset.created_at, source_id))])
         return asset.id, self.drop(name, word)
 
-    def drop(self, name: str, word: str) -> Delivery:
+    def drop(self, name: str, word: str | bytes) -> Delivery:
         """Puts a file into the bucket and gives the notification of it."""
-        info = self.media.put(name, word.encode(), content_type="video/mp4")
+        data = word.encode() if isinstance(word, str) else word
+        info = self.media.put(name, data, content_type="video/mp4")
         resource = {"bucket": BUCKET, "name": name, "generation": str(info.generation)}
         return Delivery(new_uuid(), json.dumps(resource).encode(), {"eventType": "OBJECT_FINALIZE"})
 
@@ -227,9 +319,10 @@ def delivery_of(message: OutgoingMessage, message_id: str = "m") -> Delivery:
 def run_through(pipeline: Pipeline, bus: ListBus, notification: Delivery) -> None:
     handlers = pipeline.handlers()
     handlers["ingest"](notification)
-    for topic, stage in (("media-uploaded", "detect"), ("media-detected", "context"), ("media-detected", "correlate")):
-        for message in bus.of_topic(topic):
-            handlers[stage](delivery_of(message))
+    for topic in ("media-uploaded", "media-detected", "media-moderated"):
+        for stage in SUBSCRIBERS[topic]:
+            for message in bus.of_topic(topic):
+                handlers[stage](delivery_of(message))
 
 
 def deliver(pipeline: Pipeline, messages: Sequence[OutgoingMessage]) -> None:

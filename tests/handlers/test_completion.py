@@ -67,6 +67,9 @@ def test_a_failed_first_stage_ends_the_others_and_is_said_too(pipeline: Pipeline
         "detect": "not_reached",
         "context": "not_reached",
         "correlate": "not_reached",
+        "moderate": "not_reached",
+        "annotate": "not_reached",
+        "escalate": "not_reached",
     }
 
 
@@ -90,8 +93,9 @@ def test_a_stage_whose_tries_are_used_up_completes_the_analysis(
     assert [m["missing"]["detect"] for m in said(bus)] == ["retries_exhausted"]
     # The dead letter is delivered again: the ledger gets another end, and that is said, too.
     handlers["detect"](delivery_of(message))
-    for name in ("context", "correlate"):
+    for name in ("context", "correlate", "moderate"):
         handlers[name](delivery_of(bus.of_topic("media-detected")[0]))
+    handlers["escalate"](delivery_of(bus.of_topic("media-moderated")[0]))
     assert [m["state"] for m in said(bus)] == ["failed", "done"]
 
 

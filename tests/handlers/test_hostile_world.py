@@ -16,12 +16,15 @@ from shared.adapters.embedded.blobs import FolderBlobs
 from shared.adapters.embedded.documents import SqliteDocuments
 from shared.delivery import receive_tick
 from shared.domain.incidents import Observation, SignalKind
+from shared.domain.moderation.moderated import QuarantineState, quarantine_name_of
+from shared.domain.moderation.receipts import Status
 from shared.domain.stages import AssetState, WorkState, asset_state
 from shared.handlers import maintain, observe
-from shared.ports import Delivery, Filter, Query
+from shared.ports import Delivery, Filter, OperationState, Query, VideoAnnotation
+from shared.records import to_data
 from shared.repositories import components, incidents
 from tests.fakes import NOON, ManualClock
-from tests.handlers.pipeline import LEASE, Pipeline, WordDetector
+from tests.handlers.pipeline import BUCKET, LEASE, PROFILES, Pipeline, ScriptedVideo, WordDetector
 from tests.hostile import HostileDocuments, HostileWorld
 
 SEEDS = 240
@@ -33,7 +36,9 @@ SWEEPS = 4
 TOPICS = {
     "media-finalised": ["ingest"],
     "media-uploaded": ["detect"],
-    "media-detected": ["correlate", "context"],
+    "media-detected": ["correlate", "context", "moderate"],
+    "media-moderated": ["escalate"],
+    "annotations-finalised": ["annotate"],
     "media-analysed": [],
     "incident-opened": [],
     "incident-changed": [],
@@ -55,6 +60,10 @@ def _play(seed: int, store: SqliteDocuments, media: FolderBlobs) -> None:
     world = HostileWorld(seed, clock, TOPICS, lease_seconds=LEASE.total_seconds())
     calm = Pipeline(store, media, world, clock, WordDetector())
     hostile = Pipeline(HostileDocuments(store, world), media, world, clock, WordDetector())
+    if seed % 3 == 0:  # every video is looked at whole
+        standard = replace(PROFILES.standard, video=replace(PROFILES.standard.video, always_full=True))
+        hostile.profiles = replace(PROFILES, standard=standard)
+        calm.video = hostile.video = HostileVideo(world, media)
     sweeper = replace(hostile.maintain_deps(), grace=LEASE)
     world.handlers = {
         **hostile.handlers(),
@@ -75,6 +84,30 @@ def _play(seed: int, store: SqliteDocuments, media: FolderBlobs) -> None:
     world.run()
     _sweep_until_nothing_waits(world, calm)
     _check(seed, calm, world, [asset_id for asset_id, _ in uploads], earlier)
+
+
+class HostileVideo(ScriptedVideo):
+    """Video Intelligence in the hostile world: its result may be told of before anybody waits for it, or never come."""
+
+    def __init__(self, world: HostileWorld, media: FolderBlobs) -> None:
+        super().__init__()
+        self._world = world
+        self._media = media
+
+    def start(self, object_name: str, output_name: str) -> str:
+        """Ends at once, one time in four without a result; the one who started it may die before it knows."""
+        self._world.touch()
+        name = super().start(object_name, output_name)
+        if self._world.random.random() < 0.25:
+            self.states[name] = OperationState.FAILED
+        else:
+            self.states[name] = OperationState.SUCCEEDED
+            found = VideoAnnotation(explicit=(), labels=(), shots=1, texts=())
+            self._media.put(output_name, json.dumps(to_data(found)).encode(), content_type="application/json")
+            resource = {"bucket": BUCKET, "name": output_name, "generation": "1"}
+            self._world.inject("annotate", Delivery(name, json.dumps(resource).encode(), {}))
+        self._world.touch()
+        return name
 
 
 def _sweep_until_nothing_waits(world: HostileWorld, pipeline: Pipeline) -> None:
@@ -119,9 +152,28 @@ def _check(seed: int, pipeline: Pipeline, world: HostileWorld, asset_ids: list[s
     said = {m.attributes["ce-id"]: json.loads(m.data) for m in world.published if m.topic == "media-analysed"}
     _check_what_was_said(seed, pipeline, list(said.values()), asset_ids)
     assert all(pipeline.asset(asset_id).complete for asset_id in asset_ids), seed
+    _check_verdicts(seed, pipeline, world, asset_ids)
     assert store.count(Query("work", (Filter("published", "==", False),))) == 0, seed
     for state in (WorkState.RUNNING, WorkState.RELEASED, WorkState.GIVEN_UP):
         assert store.count(Query("work", (Filter("state", "==", state.value),))) == 0, seed
+
+
+def _check_verdicts(seed: int, pipeline: Pipeline, world: HostileWorld, asset_ids: list[str]) -> None:
+    """Each has a final verdict that was published, and lies where its verdict wants it."""
+    said = {json.loads(m.data)["asset_id"] for m in world.published if m.topic == "media-moderated"}
+    for asset_id, word in zip(asset_ids, WORDS * len(PLACES), strict=True):
+        asset = pipeline.asset(asset_id)
+        if word == "broken":
+            assert asset.moderation is None, seed
+            continue
+        assert asset.moderation is not None, seed
+        assert (asset.moderation.final, asset.provisional, asset_id in said) == (True, False, True), seed
+        flagged = word == "fight"
+        assert asset.moderation.verdict.status is (Status.FAIL if flagged else Status.PASS), seed
+        assert asset.quarantine is (QuarantineState.HELD if flagged else None), seed
+        assert (quarantine_name_of(asset_id) == asset.object_name) is flagged, seed
+        with pipeline.media.open(asset.object_name, generation=asset.generation) as stream:
+            assert stream.read().decode().split()[0] == word, seed
 
 
 def _check_what_was_said(seed: int, pipeline: Pipeline, said: list[dict[str, Any]], asset_ids: list[str]) -> None:

@@ -27,6 +27,8 @@ from tests.handlers.pipeline import (
     BUCKET,
     GRACE,
     LEASE,
+    PROFILES,
+    SUBSCRIBERS,
     ListBus,
     Pipeline,
     WordDetector,
@@ -50,7 +52,9 @@ def media(tmp_path: Path) -> Iterator[FolderBlobs]:
 @pytest.fixture
 def pipeline(documents: SqliteDocuments, media: FolderBlobs, bus: ListBus) -> Pipeline:
     """Objects bear the machine's time, so the clock starts there."""
-    return Pipeline(documents, media, bus, ManualClock(datetime.now(UTC)), WordDetector())
+    standard = replace(PROFILES.standard, quarantine=False)  # which has tests of its own
+    profiles = replace(PROFILES, standard=standard)
+    return Pipeline(documents, media, bus, ManualClock(datetime.now(UTC)), WordDetector(), profiles=profiles)
 
 
 def sweep(pipeline: Pipeline, *cleaners: leftovers.Cleaner) -> dict[str, int]:
@@ -61,16 +65,11 @@ def sweep(pipeline: Pipeline, *cleaners: leftovers.Cleaner) -> dict[str, int]:
 
 def play(pipeline: Pipeline, bus: ListBus) -> None:
     """Delivers everything that was published and not delivered yet, until nothing is left."""
-    subscribers = {
-        "media-finalised": ["ingest"],
-        "media-uploaded": ["detect"],
-        "media-detected": ["context", "correlate"],
-    }
     handlers = pipeline.handlers()
     while bus.messages:
         message = bus.messages.pop(0)
         SAID.append((message.topic, json.loads(message.data)))
-        for stage in subscribers.get(message.topic, []):
+        for stage in SUBSCRIBERS.get(message.topic, []):
             handlers[stage](delivery_of(message))
 
 
@@ -344,7 +343,7 @@ class TestAssets:
         assert len(said("media-analysed")) == 1
 
     @pytest.mark.parametrize(
-        ("topic", "stages"), [("media-uploaded", ["detect"]), ("media-detected", ["context", "correlate"])]
+        ("topic", "stages"), [("media-uploaded", ["detect"]), ("media-detected", ["context", "correlate", "moderate"])]
     )
     def test_whose_message_was_lost_go_on(
         self, topic: str, stages: list[str], pipeline: Pipeline, bus: ListBus

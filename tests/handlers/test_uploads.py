@@ -18,7 +18,7 @@ from tests.handlers.pipeline import BUCKET, ListBus, Pipeline, delivery_of, run_
 
 @pytest.fixture
 def deps(pipeline: Pipeline, bus: ListBus) -> analyze.Deps:
-    return analyze.Deps(pipeline.documents, pipeline.media, bus, BUCKET)
+    return analyze.Deps(pipeline.documents, pipeline.media, bus, pipeline.clock, BUCKET)
 
 
 def test_an_upload_whose_notification_was_lost_is_analysed(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from shared.policies import load_patterns, load_profile
 
 from shared.domain.assets import Detection
 from shared.domain.detections import Segment
@@ -14,6 +13,7 @@ from shared.domain.moderation.prices_of_looks import image_cost, text_cost
 from shared.domain.moderation.profiles import Profile
 from shared.handlers import witnesses
 from shared.handlers.spending import Spending
+from shared.policies import load_patterns, load_profile
 from shared.ports import Documents, Feature, ImageAnnotation, Seen, TextAnnotation
 from tests.fakes import ManualClock
 from tests.handlers.scripted_witnesses import SAFE, ScriptedAnnotator, ScriptedText, failure, frames, innocent

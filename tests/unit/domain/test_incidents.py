@@ -83,9 +83,9 @@ def test_the_maximum_age_caps_a_longer_window() -> None:
 
 
 def test_priority_rises_and_never_falls() -> None:
-    assert raised_priority(Priority.HIGH, SignalKind.VIOLENCE) is Priority.CRITICAL
-    assert raised_priority(Priority.CRITICAL, SignalKind.SCREAM) is None
-    assert raised_priority(Priority.HIGH, SignalKind.SCREAM) is None
+    assert raised_priority(Priority.HIGH, Priority.CRITICAL) is Priority.CRITICAL
+    assert raised_priority(Priority.CRITICAL, Priority.HIGH) is None
+    assert raised_priority(Priority.HIGH, Priority.HIGH) is None
 
 
 NO_CONFIDENCE = [

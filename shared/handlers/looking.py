@@ -1,0 +1,63 @@
+"""The pictures of an upload that the witnesses are shown: of a video the telling moments, of a still its frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shared.domain.assets import Asset
+from shared.domain.moderation.findings import Count, MediaKind
+from shared.domain.moderation.moments import frame_moments
+from shared.domain.moderation.profiles import Profile
+from shared.errors import NotFound
+from shared.handlers.scenes import scenes_of
+from shared.handlers.stills import read_still, still_frames
+from shared.ports import Blobs, Documents, Frame, FrameSampler, PictureReader
+from shared.repositories import timelines
+
+SCENES = "scenes-2hz"
+"""The witness that counts shots by how the video looks twice a second: of shots shorter than that, fewer."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Where the pictures come from."""
+
+    documents: Documents
+    media: Blobs
+    sampler: FrameSampler
+    reader: PictureReader
+
+
+@dataclass(frozen=True)
+class Shown:
+    """`frames` in order of time; `shots` as counted in the video, None where nobody counted them."""
+
+    frames: Sequence[Frame]
+    shots: Count | None = None
+
+
+def frames_of(asset: Asset, profile: Profile, pictures: Pictures) -> Shown:
+    """At most `profile.video.frames` pictures of the asset's object.
+
+    Raises `MediaUnusable` when none can be decoded, `NotFound` when the object is gone, and `Retryable`.
+    """
+    at_most = profile.video.frames
+    if asset.kind is MediaKind.IMAGE:
+        with pictures.media.open(asset.object_name, generation=asset.generation) as stream:
+            return Shown(still_frames(read_still(stream, pictures.reader, at_most=at_most)))
+    scenes = scenes_of(asset, pictures.documents, pictures.media)
+    moments = _moments(asset, at_most, scenes or (), pictures.media)
+    with pictures.media.open(asset.object_name, generation=asset.generation) as stream:
+        frames = pictures.sampler.sample(stream, moments)
+    return Shown(frames, None if scenes is None else Count(len(scenes), SCENES))
+
+
+def _moments(asset: Asset, count: int, scenes: Sequence[float], media: Blobs) -> tuple[float, ...]:
+    """In seconds: the peaks of what the detector found first, then the scenes, the others spread."""
+    duration = asset.facts.duration if asset.facts else 0.0
+    try:
+        stored = timelines.load(media, asset.id, asset.detection.look if asset.detection else "")
+    except NotFound:
+        return frame_moments(duration, (), (), count, scenes)
+    return frame_moments(duration, stored.probabilities, stored.segments, count, scenes)
