@@ -243,6 +243,7 @@ class Home:
             cache=caching.Deps(self.documents, self._clock, self.config.cache_duration()),
             profiles=self._profiles,
             concurrency=self.config.concurrency,
+            full_look=False,
         )
 
     def _ingest_deps(self) -> ingest.Deps:

@@ -23,7 +23,7 @@ from shared.domain.assets import DIRECT_PREFIX
 from shared.domain.moderation.in_force import InForce
 from shared.errors import Retryable
 from shared.handlers import media_sources, moderation_batch, witnesses
-from shared.ports import Feature, ImageAnnotation, Seen, Write
+from shared.ports import Feature, ImageAnnotation, Query, Seen, Update, Write
 from shared.repositories import verdict_cache
 from shared.web import app as web
 from shared.web import moderation, shadows
@@ -370,6 +370,14 @@ class TestCache:
             desk.images.answer = lambda _: GUN
             assert one(client, server.url())["status"] == "FAIL"
 
+    def test_what_another_version_wrote_and_nobody_can_read_is_made_anew(self, desk: Desk) -> None:
+        client = desk.client()
+        one(client, inline(picture()))
+        (entry,) = desk.home.documents.query(Query(verdict_cache.VERDICTS)).documents
+        desk.home.documents.commit([Update(entry.collection, entry.id, {"result": {"verdict": {"status": "MAYBE"}}})])
+        result = one(client, inline(picture()))
+        assert (result["status"], result["cached"]) == ("PASS", False)
+
     def test_without_the_cache_nothing_is_kept_or_read(self, desk: Desk) -> None:
         client = desk.client()
         for _ in range(2):
@@ -502,7 +510,11 @@ class TestVideos:
         assert one(client, "gs://sightline-media/media/clip.mp4")["cached"] is True
         assert len(desk.images.asked) == 1
 
-    def test_strict_mode_says_that_the_full_look_is_missing(self, desk: Desk, clip: bytes) -> None:
+    def test_strict_mode_says_where_the_full_look_is_to_be_had(self, desk: Desk, clip: bytes) -> None:
+        embedded = one(desk.client(), inline(clip), strict_mode=True, cache_results=False)
+        sentences = [gap["sentence"] for gap in embedded["receipt"]["not_evaluated"]]
+        assert [each for each in sentences if each.endswith("at the whole video, which is not asked here.")]
+        desk.changes = {"full_look": True}
         result = one(desk.client(), inline(clip), strict_mode=True)
         (gap,) = [gap for gap in result["receipt"]["not_evaluated"] if gap["code"] == "not_in_direct_moderation"]
         assert "POST /video/upload-url" in gap["sentence"]
