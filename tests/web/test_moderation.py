@@ -251,6 +251,25 @@ class TestBatch:
         }
         assert [result["status"] for result in body["results"][1:]] == ["PASS"] * 5
 
+    def test_more_batches_than_there_is_room_for_are_told_to_come_again(self, desk: Desk) -> None:
+        release = threading.Event()
+
+        def slow(_: int) -> ImageAnnotation:
+            release.wait(10)
+            return innocent()
+
+        desk.images.answer = slow
+        client = desk.client()
+        with ThreadPoolExecutor(moderation.MAX_REQUESTS) as pool:
+            under_way = [pool.submit(one, client, inline(picture(n))) for n in range(moderation.MAX_REQUESTS)]
+            while len(desk.images.asked) < moderation.MAX_REQUESTS:
+                time.sleep(0.01)
+            refused = client.post("/moderate", json={"media_list": [{"url": inline(picture(99))}]})
+            release.set()
+            assert {result.result()["status"] for result in under_way} == {"PASS"}
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+        assert one(client, inline(picture(99)))["status"] == "PASS"
+
     def test_a_store_that_is_away_is_each_items_503(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         def away(*_: Any) -> list[Any]:
             raise Retryable("secret host away")
