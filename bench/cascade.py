@@ -20,25 +20,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import mean
 
-from shared.adapters.embedded.image_annotator import RapidAnnotator
-from shared.adapters.embedded.text_analyzer import LexiconAnalyzer
-from shared.detection.frames import VideoFrames
-from shared.domain.moderation.moments import frame_moments
-from shared.policies import load_patterns, load_profile
-
 from bench.tables import show
 from infra import topology
 from local.drawing import draw_calm_clip, draw_fight_clip
+from shared.adapters.embedded.image_annotator import RapidAnnotator
+from shared.adapters.embedded.text_analyzer import LexiconAnalyzer
 from shared.detection.detector import load_detector
+from shared.detection.frames import VideoFrames
 from shared.domain import detections, timeline
 from shared.domain.assets import Detection
 from shared.domain.costs import Machine, compute_cost
 from shared.domain.moderation.findings import PARTS, Evidence, MediaKind, Part
+from shared.domain.moderation.moments import frame_moments
 from shared.domain.moderation.prices_of_looks import image_cost, text_cost, video_cost
 from shared.domain.moderation.profiles import Profile
 from shared.domain.moderation.verdicts import Status, in_doubt, judge
 from shared.errors import MediaUnusable
 from shared.handlers import witnesses
+from shared.policies import load_patterns, load_profile
 from shared.ports import Detector
 from shared.settings import BUNDLED_MODEL
 

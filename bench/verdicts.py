@@ -16,17 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
+
+from bench.tables import show
 from shared.adapters.embedded.image_annotator import RapidAnnotator
 from shared.adapters.embedded.text_analyzer import LexiconAnalyzer
 from shared.detection.pictures import SafePictures
-from shared.policies import load_patterns, load_profile
-
-from bench.tables import show
 from shared.domain.moderation.findings import Evidence, MediaKind
 from shared.domain.moderation.profiles import Profile
 from shared.domain.moderation.verdicts import Verdict, judge
 from shared.handlers import witnesses
 from shared.handlers.stills import still_frames
+from shared.policies import load_patterns, load_profile
 from shared.records import to_data
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"}

@@ -65,7 +65,6 @@ from shared.handlers.spending import Spending
 from shared.handlers.watched_model import WatchedModel
 from shared.ids import TimeOrderedIds
 from shared.outbox import publish_pending
-from shared.policies import load_in_force, load_patterns
 from shared.ports import Delivery, Feature
 from shared.repositories import components, verdict_cache
 from shared.settings import EmbeddedSettings
@@ -135,7 +134,7 @@ def _gemini(config: EmbeddedSettings, media: FolderBlobs) -> gemini_files.FilesG
 @cache
 def _patterns() -> PatternSet:
     """Compiled once a process, however many homes there are in it."""
-    return load_patterns()
+    return policies.load_patterns()
 
 
 class Home:
@@ -164,10 +163,9 @@ class Home:
         self.gemini = _gemini(config, self.media)
         self.images = RapidAnnotator()
         self.texts = LexiconAnalyzer()
-        self._patterns = _patterns()
-        self._profiles = load_in_force(config.profile, config.shadow_profile)
         self._scoring = scoring.Deps(self.media, self.detector, TileSheets())
-        self._witnesses = witnesses.Deps(self.images, self.texts, self._patterns)
+        self._profiles = policies.load_in_force(config.profile, config.shadow_profile)
+        self._witnesses = witnesses.Deps(self.images, self.texts, _patterns())
         self._observe = observe.Deps(self.documents, self._clock, TimeOrderedIds(self._clock), config.policy())
 
     def start(self) -> None:
@@ -233,16 +231,6 @@ class Home:
             service.router(self._service_deps),
         ]
 
-    def _ingest_deps(self) -> ingest.Deps:
-        policy = self.config.reuse_policy()
-        return ingest.Deps(self.documents, self.media, StreamProbe(), SafePictures(), self._clock, policy)
-
-    def _moderate_deps(self) -> moderate.Deps:
-        """Nobody here looks at whole videos, and nobody bills."""
-        pictures = looking.Pictures(self.documents, self.media, VideoFrames(), SafePictures())
-        mode = self.config.reuse_analyses
-        return moderate.Deps(self.documents, self._clock, pictures, self._witnesses, self._profiles, None, mode)
-
     def moderation_deps(self) -> moderation_batch.Deps:
         """What moderates while a client waits. Of buckets, clients may name the one there is."""
         own = bucket_name("media")
@@ -254,7 +242,18 @@ class Home:
             cache=caching.Deps(self.documents, self._clock, self.config.cache_duration()),
             profiles=self._profiles,
             concurrency=self.config.concurrency,
+            full_look=False,
         )
+
+    def _ingest_deps(self) -> ingest.Deps:
+        policy = self.config.reuse_policy()
+        return ingest.Deps(self.documents, self.media, StreamProbe(), SafePictures(), self._clock, policy)
+
+    def _moderate_deps(self) -> moderate.Deps:
+        """Nobody here looks at whole videos, and nobody bills."""
+        pictures = looking.Pictures(self.documents, self.media, VideoFrames(), SafePictures())
+        mode = self.config.reuse_analyses
+        return moderate.Deps(self.documents, self._clock, pictures, self._witnesses, self._profiles, None, mode)
 
     def _detect_deps(self) -> detect.Deps:
         finding = reuse.Deps(self.documents, self.media, self._clock, self.config.reuse_policy())
@@ -283,8 +282,8 @@ class Home:
             clock=self._clock,
             bucket=bucket_name("media"),
             grace=timedelta(seconds=self.config.grace_seconds),
-            keep=self.config.quarantine(),
             cleaners=self._cleaners(),
+            keep=self.config.quarantine(),
         )
 
     def _cleaners(self) -> tuple[Callable[[datetime], int], ...]:

@@ -14,8 +14,7 @@ from shared.messages import AnnotationsFinalised
 
 config, clock = settings.load(settings.AnnotateSettings), SystemClock()
 logs.configure(config.log_level, project=config.project)
-profiles = policies.load_in_force(config.profile, config.shadow_profile)  # at the start, like the patterns:
-patterns = policies.load_patterns()  # what can't be used fails its deployment
+patterns, profiles = policies.load_patterns(), policies.load_in_force(config.profile, config.shadow_profile)
 
 
 @cache

@@ -27,9 +27,9 @@ def composed() -> entry.ScheduledFunction:
         clock=clock,
         bucket=config.media_bucket,
         grace=timedelta(seconds=config.grace_seconds),
+        cleaners=(partial(verdict_cache.remove_expired, store),),
         video=video_intelligence.connect(config.media_bucket, endpoint=config.video_endpoint),
         keep=config.quarantine(),
-        cleaners=(partial(verdict_cache.remove_expired, store),),
     )
     return entry.ScheduledFunction("maintain", partial(maintain.sweep, deps), store, clock)
 

@@ -16,8 +16,7 @@ from shared.messages import MediaDetected
 
 config, clock = settings.load(settings.ModerateSettings), SystemClock()
 logs.configure(config.log_level, project=config.project)
-profiles = policies.load_in_force(config.profile, config.shadow_profile)  # at the start, like the patterns:
-patterns = policies.load_patterns()  # what can't be used fails its deployment
+patterns, profiles = policies.load_patterns(), policies.load_in_force(config.profile, config.shadow_profile)
 
 
 @cache

@@ -13,7 +13,7 @@ from shared.detection.detector import load_detector
 from shared.detection.frames import VideoFrames
 from shared.detection.pictures import SafePictures
 from shared.detection.probe import StreamProbe
-from shared.handlers import caching, media_sources, moderation_batch, paid_witnesses
+from shared.handlers import asking, caching, media_sources, moderation_batch
 from shared.handlers.moderation import Pixels
 from shared.web import app as web
 from shared.web import moderation, shadows, verdict_cache
@@ -25,7 +25,7 @@ profiles = policies.load_in_force(config.profile, config.shadow_profile)  # what
 store, bucket = cache(lambda: documents.connect(config.project, config.database)), cache(blobs.connect)
 eyes = cache(lambda: vision.connect(endpoint=config.vision_endpoint))
 reader = cache(lambda: language.connect(endpoint=config.language_endpoint))
-asked = cache(lambda: paid_witnesses.hired(eyes(), reader(), patterns, config.budgets(), store(), clock))
+asked = cache(lambda: asking.billed_witnesses(eyes(), reader(), patterns, config.budgets(), store(), clock))
 cached = cache(lambda: caching.Deps(store(), clock, config.cache_duration()))
 sources = media_sources.sources(UrlFetcher(), bucket, config.media_bucket, config.places(config.media_bucket))
 pixels = Pixels(SafePictures(), StreamProbe(), detector, VideoFrames())

@@ -100,7 +100,10 @@ class StageRecord:
 
 NOT_REACHED = "not_reached"
 STILL_IMAGE = "still_image"
-"""The code of a stage that was skipped because a still picture has nothing for it."""
+NOT_IN_DOUBT = "not_in_doubt"
+REUSED = "reused"
+NEEDLESS = frozenset({STILL_IMAGE, NOT_IN_DOUBT, REUSED})
+"""The codes of stages that were skipped because there was nothing for them to add: their result is not missing."""
 
 
 class WorkState(StrEnum):
@@ -199,9 +202,10 @@ def is_complete(stages: Mapping[Stage, StageRecord]) -> bool:
 
 
 def missing(stages: Mapping[Stage, StageRecord]) -> dict[Stage, StageRecord]:
-    """The stages that ended without a result, each of which says why."""
+    """The stages that ended without a result that they could have had, each of which says why."""
     without = {StageState.FAILED, StageState.SKIPPED}
-    return {stage: record for stage, record in whole_ledger(stages).items() if record.state in without}
+    ended = {stage: record for stage, record in whole_ledger(stages).items() if record.state in without}
+    return {stage: record for stage, record in ended.items() if record.error_code not in NEEDLESS}
 
 
 def asset_state(stages: Mapping[Stage, StageRecord]) -> AssetState:

@@ -131,7 +131,7 @@ def _taken_over(asset: Asset, version: str, earlier: Moderation, bucket: str, de
     ended = concluding.conclude(asset, version, moderation, bucket)
     skipped = _Skip(AnnotateSkip.REUSED, SKIP_SENTENCES[AnnotateSkip.REUSED])
     return Outcome(
-        writes=(*ended.writes, _annotate_skipped(asset, skipped, deps.clock.now())),
+        writes=(*ended.writes, *_annotate_skipped(asset, skipped, deps.clock.now())),
         messages=ended.messages,
         version=concluding.named(earlier.verdict),
         reused_from=moderation.reused_from,
@@ -255,14 +255,17 @@ def _final(asset: Asset, version: str, look: Look, skip: _Skip, profile: Profile
     ended = concluding.conclude(asset, version, moderation, bucket)
     compared = concluding.comparison(asset, verdict, seen, deps.profiles, now)
     return Outcome(
-        writes=(*ended.writes, _annotate_skipped(asset, skip, now), *compared),
+        writes=(*ended.writes, *_annotate_skipped(asset, skip, now), *compared),
         messages=ended.messages,
         version=concluding.named(verdict),
     )
 
 
-def _annotate_skipped(asset: Asset, skip: _Skip, now: datetime) -> Write:
+def _annotate_skipped(asset: Asset, skip: _Skip, now: datetime) -> tuple[Write, ...]:
+    """The write that says so, unless that was said before."""
     before = assets.stage_record(asset, Stage.ANNOTATE)
+    if (before.state, before.error_code) == (StageState.SKIPPED, skip.code):
+        return ()
     record = StageRecord(
         StageState.SKIPPED,
         started=now,
@@ -272,7 +275,7 @@ def _annotate_skipped(asset: Asset, skip: _Skip, now: datetime) -> Write:
         cost_usd=before.cost_usd,
         price_date=before.price_date,
     )
-    return assets.stage_update(asset.id, Stage.ANNOTATE, record)
+    return (assets.stage_update(asset.id, Stage.ANNOTATE, record),)
 
 
 def _annotate_running(asset: Asset, operation: Operation) -> Write:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextvars
 import hashlib
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from shared.domain import detections, timeline
 from shared.domain.assets import Detection
@@ -31,6 +32,7 @@ from shared.records import from_data, to_data
 
 T = TypeVar("T")
 
+log = logging.getLogger(__name__)
 
 MAKING = 1
 """Part of the cache's key; to be raised when what is made here changes, so that nothing older is served."""
@@ -41,13 +43,13 @@ PIXEL_WORKERS = 2
 UNSURE_DURATION = timedelta(minutes=5)
 """How long a verdict is served whose witnesses partly failed for a while."""
 
+_WANTED = "The profile, or the doubt that the pictures leave, asks for Video Intelligence's look at the whole video"
 FULL_LOOK = Gap(
     Part.ADULT,
     "not_in_direct_moderation",
-    "The profile, or the doubt that the pictures leave, asks for Video Intelligence's look at the whole video, which "
-    "takes longer than a client waits; ask POST /video/upload-url where to put the video for it.",
+    f"{_WANTED}, which takes longer than a client waits; ask POST /video/upload-url where to put the video for it.",
 )
-
+NO_FULL_LOOK = Gap(Part.ADULT, "not_available", f"{_WANTED}, which is not asked here.")
 
 TRUNCATED = Gap(
     Part.VIOLENCE, "truncated", "The file ends early, or is damaged in part: what is missing was not looked at."
@@ -80,12 +82,13 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Deps:
-    """What moderating needs of the world."""
+    """What moderating needs of the world. `full_look`: uploads can have Video Intelligence's."""
 
     sources: media_sources.Deps
     pixels: Pixels
     witnesses: witnesses.Deps
     cache: caching.Deps
+    full_look: bool = field(default=True, kw_only=True)
 
     @property
     def clock(self) -> Clock:
@@ -142,7 +145,17 @@ def moderate(order: Order, deps: Deps) -> Result:
 
         patient = replace(deps.cache, patience=min(deps.cache.patience, order.deadline - deps.clock.now()))
         served = caching.serve(_key(looked_at, order.profile, deps), order.media_ids, make, patient)
-    return Result(from_data(Moderated, served.result), served.cached)
+        found = _readable(served.result)
+        return Result(_made(looked_at, order, deps), cached=False) if found is None else Result(found, served.cached)
+
+
+def _readable(stored: Mapping[str, Any]) -> Moderated | None:
+    """What is cached; None for what another version of this code wrote and this one can't read."""
+    try:
+        return from_data(Moderated, stored)
+    except ValueError:
+        log.warning("a cached verdict can't be read")
+        return None
 
 
 @dataclass(frozen=True)
@@ -193,7 +206,7 @@ def _made(looked_at: _Identified, order: Order, deps: Deps) -> Moderated:
     if order.shadow is not None:
         called = f"{order.media_ids[0]}#{looked_at.sha256[:16]}"  # clients may give one id to different content
         shadowing.record(called, evidence, verdict, order.shadow, deps.cache)
-    verdict = replace(verdict, not_evaluated=(*verdict.not_evaluated, *_gaps(seen, verdict, order.profile)))
+    verdict = replace(verdict, not_evaluated=(*verdict.not_evaluated, *_gaps(seen, verdict, order.profile, deps)))
     return Moderated(verdict, details_of(evidence, verdict))
 
 
@@ -214,13 +227,15 @@ def _look(seen: _Seen, looked_at: _Identified, order: Order, deps: Deps) -> Evid
     )
 
 
-def _gaps(seen: _Seen, verdict: Verdict, profile: Profile) -> list[Gap]:
+def _gaps(seen: _Seen, verdict: Verdict, profile: Profile, deps: Deps) -> list[Gap]:
     """What the witnesses don't know of a video's look."""
     found = seen.detection
     if found is None:
         return []
-    full = [FULL_LOOK] if in_doubt(verdict, profile) else []
-    return [TRUNCATED, *full] if found.truncated else full
+    gaps = [TRUNCATED] if found.truncated else []
+    if in_doubt(verdict, profile):
+        gaps.append(FULL_LOOK if deps.full_look else NO_FULL_LOOK)
+    return gaps
 
 
 def _to_the_receipt(_: float, __: str | None) -> None:

@@ -36,7 +36,6 @@ from shared.handlers import analyze, uploads
 from shared.web import app as web
 from shared.web import uploads as routes
 from tests.contract.blob_fixtures import BUCKET, Host, host, signing_key
-from tests.fakes import ManualClock
 from tests.handlers.pipeline import ListBus
 
 __all__ = ["host", "signing_key"]
@@ -291,7 +290,8 @@ def test_a_client_learns_no_detail(
 ) -> None:
     google.failures = [status] * 100
     unused: Any = None
-    asked = routes.Deps(uploads.Deps(unused, blobs, SystemClock()), analyze.Deps(unused, blobs, ListBus(), ManualClock(), BUCKET))
+    clock = SystemClock()
+    asked = routes.Deps(uploads.Deps(unused, blobs, clock), analyze.Deps(unused, blobs, ListBus(), clock, BUCKET))
     application = web.create_app([routes.router(lambda: asked)], token=None)
     with caplog.at_level(logging.WARNING):
         reply = TestClient(application, raise_server_exceptions=False).post("/video/upload-url")

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
 
 from bench.twins import Encoding, encode_anew
@@ -38,7 +39,11 @@ def check_main_job(result: demo.DemoResult, context: str = "skipped") -> None:
         "detect": "done",
         "context": context,
         "correlate": "done",
+        "moderate": "done",
+        "annotate": "skipped",
+        "escalate": "done",
     }
+    check_verdict(analysis)
     assert analysis["pending"] == []
     assert len(analysis["violenceDetections"]) == 1
     incident = result.incident
@@ -46,6 +51,45 @@ def check_main_job(result: demo.DemoResult, context: str = "skipped") -> None:
     assert incident["signal_count"] == 2
     assert (incident["status"], incident["priority"]) == ("CREATED", "Critical")
     assert {signal["asset_id"] for signal in incident["signals"]} == {None, analysis["asset_id"]}
+
+
+def check_verdict(analysis: dict[str, Any]) -> None:
+    """A fight fails moderation, by a clear finding of our own detector, and the receipt explains that."""
+    moderation = analysis["moderation"]
+    receipt = moderation["receipt"]
+    assert (moderation["status"], moderation["state"], receipt["rule"]) == ("FAIL", "final", "clear_finding")
+    (counted,) = [finding for finding in receipt["findings"] if finding["counted"]]
+    assert (counted["category"], counted["witness"]) == ("violence", analysis["stages"]["detect"]["version"])
+    assert counted["threshold"] == 0.75
+    assert receipt["flip"]["to"] in {"PASS", "ERROR"}
+    assert receipt["not_evaluated"]  # no home looks at everything: what was not seen is said
+
+
+def check_still_picture(client: SightlineClient, folder: Path) -> None:
+    """A picture passes the pipeline; the text in it is read and judged."""
+    threat, calm = folder / "threat.png", folder / "calm.png"
+    draw_text(threat, "I will kill you tonight")
+    draw_text(calm, "Bakery open until five")
+    sent = {path: send(client, path, content_type="image/png", source_id="stills") for path in (threat, calm)}
+    found = {}
+    for path, asset_id in sent.items():
+        assert client.wait_until_ended(asset_id, timeout=TIMEOUT_SECONDS)["state"] == "done"
+        found[path] = client.analysis(asset_id)
+    for analysis in found.values():
+        states = {name: stage["error_code"] for name, stage in analysis["stages"].items() if stage["error_code"]}
+        assert states == {"detect": "still_image", "context": "still_image", "annotate": "still_image"}
+        assert (analysis["overallRisk"], analysis["missing"]) == ("unknown", [])
+    assert found[threat]["moderation"]["status"] == "FAIL"
+    assert found[threat]["summary"] == "A still picture: moderation says FAIL."
+    assert len(found[threat]["incidents"]) == 1
+    assert found[calm]["moderation"]["status"] == "PASS"
+
+
+def draw_text(path: Path, text: str) -> None:
+    """A white page with large black letters."""
+    page = Image.new("RGB", (900, 200), "white")
+    ImageDraw.Draw(page).text((40, 60), text, fill="black", font=ImageFont.load_default(size=64))
+    page.save(path)
 
 
 def check_timeline(client: SightlineClient, asset_id: str) -> None:
@@ -108,7 +152,7 @@ def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
     wide = (30_000 << 16).to_bytes(4, "big") * 2
     contents = {
         "text.mp4": (b"this is no video\n" * 100, "not_a_video"),
-        "image.mp4": (b"\x89PNG\r\n\x1a\n" + bytes(100), "not_a_video"),
+        "image.mp4": (b"\x89PNG\r\n\x1a\n" + bytes(100), "damaged_picture"),
         "zeros.mp4": (bytes(5000), "not_a_video"),
         "cut.mp4": (plain[: len(plain) // 2], "truncated_beyond_use"),
         "wide.mp4": (plain[:track_header] + wide + plain[track_header + 8 :], "too_large_picture"),
@@ -164,10 +208,11 @@ def check_seen_before(client: SightlineClient, fight: Path, folder: Path) -> Non
     encode_anew(fight, smaller, Encoding(container="matroska", scale=0.5, options=(("crf", "33"),)))
     first, same, copy = (_seen(client, path) for path in (fight, renamed, smaller))
     assert (first["seen_before"], first["note"]) == (None, None)
-    said = {"asset_id": first["asset_id"], "reused": ["detect"]}
+    said = {"asset_id": first["asset_id"], "reused": ["detect", "moderate"]}
     assert same["seen_before"] == {**said, "exact": True, "distance": 0}
-    assert same["note"] == f"Seen before: asset {first['asset_id']} is the same file. Reused from it: detect."
-    assert copy["seen_before"] == {**said, "exact": False, "distance": copy["seen_before"]["distance"]}
+    assert same["note"] == f"Seen before: asset {first['asset_id']} is the same file. Reused from it: detect, moderate."
+    encoded = {**said, "reused": ["detect"]}  # other bytes are moderated themselves
+    assert copy["seen_before"] == {**encoded, "exact": False, "distance": copy["seen_before"]["distance"]}
     assert copy["note"].startswith(f"Seen before: asset {first['asset_id']} shows the same recording")
     for each in (same, copy):
         assert each["violenceDetections"] == first["violenceDetections"]

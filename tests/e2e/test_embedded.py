@@ -47,6 +47,10 @@ def test_a_file_may_be_analysed_at_once(client: SightlineClient, fight: Path, tm
     scenario.check_direct_analysis(client, fight, tmp_path)
 
 
+def test_a_still_picture_is_moderated(client: SightlineClient, tmp_path: Path) -> None:
+    scenario.check_still_picture(client, tmp_path)
+
+
 def test_what_was_seen_before_is_known_again(client: SightlineClient, fight: Path, tmp_path: Path) -> None:
     scenario.check_seen_before(client, fight, tmp_path)
 

@@ -12,6 +12,7 @@ import pytest
 
 from shared.adapters.embedded.documents import SqliteDocuments
 from shared.completion import announce_if_complete, completion_key
+from shared.domain.analysis import cost_of
 from shared.domain.assets import Asset
 from shared.domain.stages import Stage, StageRecord, StageState
 from shared.errors import Retryable
@@ -28,7 +29,7 @@ def said(bus: ListBus) -> list[dict[str, Any]]:
     return [json.loads(message.data) for message in bus.of_topic(TOPIC)]
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations(["context", "correlate"])))
+@pytest.mark.parametrize("order", list(itertools.permutations(["context", "correlate", "escalate"])))
 def test_the_last_stage_to_end_says_so_whichever_it_is(
     order: tuple[str, ...], pipeline: Pipeline, bus: ListBus
 ) -> None:
@@ -37,10 +38,13 @@ def test_the_last_stage_to_end_says_so_whichever_it_is(
     handlers["ingest"](notification)
     handlers["detect"](delivery_of(bus.of_topic("media-uploaded")[0]))
     detected = delivery_of(bus.of_topic("media-detected")[0])
-    handlers[order[0]](detected)
-    assert said(bus) == []
-    assert not pipeline.asset(asset_id).complete
-    handlers[order[1]](detected)
+    handlers["moderate"](detected)
+    messages = {"escalate": delivery_of(bus.of_topic("media-moderated")[0])}
+    for name in order[:-1]:
+        handlers[name](messages.get(name, detected))
+        assert said(bus) == []
+        assert not pipeline.asset(asset_id).complete
+    handlers[order[-1]](messages.get(order[-1], detected))
     assert said(bus) == [
         {
             "asset_id": asset_id,
@@ -51,7 +55,7 @@ def test_the_last_stage_to_end_says_so_whichever_it_is(
             "confidence": 0.9,
             "attention": "high",
             "missing": {"context": "not_configured"},
-            "cost_usd": 0.0,
+            "cost_usd": cost_of(pipeline.asset(asset_id)),
         }
     ]
     assert pipeline.asset(asset_id).complete

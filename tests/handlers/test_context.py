@@ -66,6 +66,8 @@ def detected(pipeline: Pipeline, bus: ListBus, word: str = "calm") -> tuple[str,
     handlers["detect"](delivery_of(bus.of_topic("media-uploaded")[-1]))
     message = delivery_of(bus.of_topic("media-detected")[-1])
     handlers["correlate"](message)
+    handlers["moderate"](message)
+    handlers["escalate"](delivery_of(bus.of_topic("media-moderated")[-1]))
     return asset_id, message
 
 

@@ -44,17 +44,21 @@ def test_every_stage_that_ran_is_charged_for_its_time(pipeline: Pipeline, bus: L
     run_through(pipeline, bus, notification)
     asset = pipeline.asset(asset_id)
     assert ledger(asset, Stage.DETECT).cost_usd == pytest.approx(costs(0.5))
-    for stage in (Stage.INGEST, Stage.CONTEXT, Stage.CORRELATE):
+    for stage in (Stage.INGEST, Stage.CONTEXT, Stage.CORRELATE, Stage.ESCALATE):
         assert ledger(asset, stage).cost_usd == pytest.approx(costs(0.0))
-    assert {record.price_date for record in asset.stages.values()} == {"2026-11-21"}
-    assert cost_of(asset) == pytest.approx(costs(0.5) + 3 * costs(0.0), abs=1e-8)
+    ran = [record for record in asset.stages.values() if record.attempts]
+    assert {record.price_date for record in ran} == {"2026-11-21"}
+    looked = ledger(asset, Stage.MODERATE).cost_usd
+    assert looked > costs(0.0)
+    assert cost_of(asset) == pytest.approx(costs(0.5) + 4 * costs(0.0) + looked, abs=1e-8)
 
 
 def test_a_home_without_a_bill_costs_nothing(pipeline: Pipeline, bus: ListBus) -> None:
     takes(pipeline, 0.5)
     asset_id, notification = pipeline.upload("fight")
     run_through(pipeline, bus, notification)
-    assert cost_of(pipeline.asset(asset_id)) == 0.0
+    asset = pipeline.asset(asset_id)
+    assert cost_of(asset) == ledger(asset, Stage.MODERATE).cost_usd  # what the witnesses charge
 
 
 def test_the_time_of_failed_attempts_is_not_forgotten(pipeline: Pipeline, bus: ListBus) -> None:

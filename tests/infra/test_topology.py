@@ -16,6 +16,7 @@ from local.gateway import function_for
 from shared import messages, settings
 from shared.domain.assets import DIRECT_PREFIX, MEDIA_PREFIX
 from shared.domain.costs import Machine
+from shared.domain.moderation.moderated import ANNOTATIONS_PREFIX, QUARANTINE_PREFIX, RELEASED_PREFIX
 from shared.domain.stages import Stage
 from shared.domain.sweeping import LONGEST_SILENCE
 from shared.repositories import timelines
@@ -59,8 +60,8 @@ def test_functions_publish_what_they_may_and_may_publish_what_they_do(function: 
         "detect": ["handlers.detect", "completion"],
         "context": ["handlers.context", "completion"],
         "correlate": ["handlers.correlate", "handlers.observe", "completion"],
-        "moderate": ["handlers.concluding", "completion"],
-        "annotate": ["handlers.concluding", "completion"],
+        "moderate": ["completion"],
+        "annotate": ["completion"],
         "escalate": ["handlers.escalate", "handlers.observe", "completion"],
         "analysis": ["handlers.triggers"],
         "signals": ["handlers.signals", "handlers.observe"],
@@ -79,6 +80,10 @@ def test_functions_publish_what_they_may_and_may_publish_what_they_do(function: 
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
     topics = {getattr(messages, name).TOPIC for name in built if hasattr(getattr(messages, name, None), "TOPIC")}
+    # What is built by `handlers.triggers`, of whatever topic, for these.
+    topics |= {"moderate": {"media-moderated"}, "annotate": {"media-moderated"}, "uploads": {"media-detected"}}.get(
+        function, set()
+    )
     assert topics == set(declared.publishes)
     granted = {role.resource for role in declared.roles if role.role == "roles/pubsub.publisher"}
     assert granted == {f"topic/{topic}" for topic in declared.publishes}
@@ -139,8 +144,20 @@ def test_objects_are_written_only_where_their_arrival_is_not_announced() -> None
         for role in function.roles
         if role.resource.startswith("bucket/") and not role.role.endswith("Viewer")
     ]
-    assert {role.prefix for role in writing} == {DIRECT_PREFIX, timelines.PREFIX}
-    assert not [role for role in writing for prefix in announced if (role.prefix or "").startswith(prefix)]
+    own = {DIRECT_PREFIX, timelines.PREFIX, QUARANTINE_PREFIX, RELEASED_PREFIX}
+    # The sweeper deletes what has moved into quarantine; what Video Intelligence writes for moderate starts annotate.
+    assert {role.prefix for role in writing} == {*own, MEDIA_PREFIX, ANNOTATIONS_PREFIX}
+    writers = {name for name, f in DECLARED.functions.items() for role in f.roles if is_announced(role, announced)}
+    assert writers == {"maintain", "moderate"}
+    assert not {f.trigger for name, f in DECLARED.functions.items() if name in writers}.intersection(
+        rule.topic for bucket in DECLARED.buckets.values() for rule in bucket.notifications
+    )
+
+
+def is_announced(role: topology.Role, announced: list[str]) -> bool:
+    """Whether who has the role may write objects whose arrival is told of."""
+    writes = role.resource.startswith("bucket/") and not role.role.endswith("Viewer")
+    return writes and any((role.prefix or "").startswith(prefix) for prefix in announced)
 
 
 def test_who_signs_upload_urls_may_create_what_they_allow_and_nothing_else() -> None:

@@ -23,7 +23,7 @@ from shared.domain.assets import DIRECT_PREFIX
 from shared.domain.moderation.in_force import InForce
 from shared.errors import Retryable
 from shared.handlers import media_sources, moderation_batch, witnesses
-from shared.ports import Feature, ImageAnnotation, Seen, Write
+from shared.ports import Feature, ImageAnnotation, Query, Seen, Update, Write
 from shared.repositories import verdict_cache
 from shared.web import app as web
 from shared.web import moderation, shadows
@@ -251,6 +251,25 @@ class TestBatch:
         }
         assert [result["status"] for result in body["results"][1:]] == ["PASS"] * 5
 
+    def test_more_batches_than_there_is_room_for_are_told_to_come_again(self, desk: Desk) -> None:
+        release = threading.Event()
+
+        def slow(_: int) -> ImageAnnotation:
+            release.wait(10)
+            return innocent()
+
+        desk.images.answer = slow
+        client = desk.client()
+        with ThreadPoolExecutor(moderation.MAX_REQUESTS) as pool:
+            under_way = [pool.submit(one, client, inline(picture(n))) for n in range(moderation.MAX_REQUESTS)]
+            while len(desk.images.asked) < moderation.MAX_REQUESTS:
+                time.sleep(0.01)
+            refused = client.post("/moderate", json={"media_list": [{"url": inline(picture(99))}]})
+            release.set()
+            assert {result.result()["status"] for result in under_way} == {"PASS"}
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+        assert one(client, inline(picture(99)))["status"] == "PASS"
+
     def test_a_store_that_is_away_is_each_items_503(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         def away(*_: Any) -> list[Any]:
             raise Retryable("secret host away")
@@ -369,6 +388,14 @@ class TestCache:
             served[0] = picture(2)
             desk.images.answer = lambda _: GUN
             assert one(client, server.url())["status"] == "FAIL"
+
+    def test_what_another_version_wrote_and_nobody_can_read_is_made_anew(self, desk: Desk) -> None:
+        client = desk.client()
+        one(client, inline(picture()))
+        (entry,) = desk.home.documents.query(Query(verdict_cache.VERDICTS)).documents
+        desk.home.documents.commit([Update(entry.collection, entry.id, {"result": {"verdict": {"status": "MAYBE"}}})])
+        result = one(client, inline(picture()))
+        assert (result["status"], result["cached"]) == ("PASS", False)
 
     def test_without_the_cache_nothing_is_kept_or_read(self, desk: Desk) -> None:
         client = desk.client()
@@ -502,7 +529,11 @@ class TestVideos:
         assert one(client, "gs://sightline-media/media/clip.mp4")["cached"] is True
         assert len(desk.images.asked) == 1
 
-    def test_strict_mode_says_that_the_full_look_is_missing(self, desk: Desk, clip: bytes) -> None:
+    def test_strict_mode_says_where_the_full_look_is_to_be_had(self, desk: Desk, clip: bytes) -> None:
+        embedded = one(desk.client(), inline(clip), strict_mode=True, cache_results=False)
+        sentences = [gap["sentence"] for gap in embedded["receipt"]["not_evaluated"]]
+        assert [each for each in sentences if each.endswith("at the whole video, which is not asked here.")]
+        desk.changes = {"full_look": True}
         result = one(desk.client(), inline(clip), strict_mode=True)
         (gap,) = [gap for gap in result["receipt"]["not_evaluated"] if gap["code"] == "not_in_direct_moderation"]
         assert "POST /video/upload-url" in gap["sentence"]

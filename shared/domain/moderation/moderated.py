@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from shared.domain import stages
 from shared.domain.incidents import Priority
 from shared.domain.moderation.findings import Evidence
 from shared.domain.moderation.profiles import Profile
@@ -165,10 +166,10 @@ _ANNOTATION = re.compile(r"annotations/(?P<asset>[0-9a-f-]{36})/(?P<look>first|[
 class AnnotateSkip(StrEnum):
     """Why Video Intelligence was not asked; a failure of its own has its own code."""
 
-    NOT_IN_DOUBT = "not_in_doubt"
+    NOT_IN_DOUBT = stages.NOT_IN_DOUBT
     NOT_CONFIGURED = "not_configured"
-    STILL_IMAGE = "still_image"
-    REUSED = "reused"
+    STILL_IMAGE = stages.STILL_IMAGE
+    REUSED = stages.REUSED
 
 
 SKIP_SENTENCES = {

@@ -32,7 +32,7 @@ RUNNING = StageRecord(StageState.RUNNING, 1, NOON)
 RETRYING = StageRecord(StageState.PENDING, 1, NOON, error_code="retrying")
 SOON = NOON + timedelta(minutes=1)
 MUCH_LATER = NOON + ABANDONED_AFTER
-INGEST, DETECT, CONTEXT, CORRELATE = Stage
+INGEST, DETECT, CONTEXT, CORRELATE, MODERATE, ANNOTATE, ESCALATE = Stage
 
 
 def asset_with(**stages: StageRecord) -> Asset:
@@ -56,6 +56,10 @@ def asset_with(**stages: StageRecord) -> Asset:
         ({"ingest": DONE, "detect": FAILED}, CONTEXT, Refusal.NO_INPUT),
         ({"ingest": DONE, "detect": DONE, "context": SKIPPED}, CONTEXT, None),
         ({"ingest": DONE, "detect": DONE, "correlate": DONE}, CORRELATE, None),
+        ({"ingest": DONE, "detect": SKIPPED, "moderate": DONE}, MODERATE, None),
+        ({"ingest": DONE, "detect": FAILED}, MODERATE, Refusal.NO_INPUT),
+        ({"ingest": DONE, "detect": DONE, "moderate": DONE, "annotate": RUNNING}, ANNOTATE, Refusal.NOT_ENDED),
+        ({"ingest": DONE, "detect": DONE, "moderate": FAILED}, ESCALATE, Refusal.NO_INPUT),
     ],
 )
 def test_a_stage_is_replayed_when_it_has_ended_and_its_input_is_there(

@@ -60,7 +60,7 @@ def stages(**states: StageState) -> dict[Stage, StageRecord]:
         ({}, AssetState.AWAITING_UPLOAD, 0),
         ({"ingest": StageState.RUNNING}, AssetState.PROCESSING, 0),
         ({"ingest": StageState.PENDING}, AssetState.PROCESSING, 0),
-        ({"ingest": StageState.DONE}, AssetState.PROCESSING, 25),
+        ({"ingest": StageState.DONE}, AssetState.PROCESSING, 14),
         ({"ingest": StageState.FAILED}, AssetState.FAILED, 100),
         (
             {
@@ -68,6 +68,9 @@ def stages(**states: StageState) -> dict[Stage, StageRecord]:
                 "detect": StageState.SKIPPED,
                 "context": StageState.DONE,
                 "correlate": StageState.DONE,
+                "moderate": StageState.DONE,
+                "annotate": StageState.SKIPPED,
+                "escalate": StageState.DONE,
             },
             AssetState.DONE,
             100,
@@ -75,7 +78,7 @@ def stages(**states: StageState) -> dict[Stage, StageRecord]:
         (
             {"ingest": StageState.DONE, "detect": StageState.DONE, "context": StageState.FAILED},
             AssetState.PROCESSING,
-            75,
+            43,
         ),
         (
             {
@@ -83,6 +86,9 @@ def stages(**states: StageState) -> dict[Stage, StageRecord]:
                 "detect": StageState.DONE,
                 "context": StageState.FAILED,
                 "correlate": StageState.DONE,
+                "moderate": StageState.DONE,
+                "annotate": StageState.SKIPPED,
+                "escalate": StageState.DONE,
             },
             AssetState.DONE,
             100,
@@ -104,6 +110,9 @@ class TestWholeLedger:
             "detect": "not_reached",
             "context": "not_reached",
             "correlate": "not_reached",
+            "moderate": "not_reached",
+            "annotate": "not_reached",
+            "escalate": "not_reached",
         }
         assert ledger[Stage.CORRELATE].error_message == "Not reached, because detect did not succeed."
         assert is_complete({Stage.INGEST: failed})
@@ -115,6 +124,18 @@ class TestWholeLedger:
     def test_what_ended_before_stays_as_it_was(self) -> None:
         ledger = whole_ledger(stages(ingest=StageState.DONE, detect=StageState.FAILED, correlate=StageState.DONE))
         assert ledger[Stage.CORRELATE].state is StageState.DONE
+
+    def test_a_failed_annotate_leaves_a_verdict_and_a_failed_moderate_none(self) -> None:
+        looked = stages(ingest=StageState.DONE, detect=StageState.DONE, moderate=StageState.DONE)
+        failed = {**looked, Stage.ANNOTATE: StageRecord(StageState.FAILED, 1)}
+        assert whole_ledger(failed)[Stage.ESCALATE].state is StageState.PENDING
+        blind = {**looked, Stage.MODERATE: StageRecord(StageState.FAILED, 1)}
+        assert whole_ledger(blind)[Stage.ESCALATE].error_message == "Not reached, because moderate did not succeed."
+        assert whole_ledger(blind)[Stage.ANNOTATE].error_code == "not_reached"
+
+    def test_what_was_skipped_because_nothing_was_to_be_added_is_not_missing(self) -> None:
+        skipped = StageRecord(StageState.SKIPPED, error_code="not_in_doubt")
+        assert missing({**stages(ingest=StageState.DONE), Stage.ANNOTATE: skipped}) == {}
 
     def test_an_optional_stage_that_failed_is_missing_and_harms_nobody(self) -> None:
         ledger = stages(ingest=StageState.DONE, detect=StageState.DONE, context=StageState.FAILED)

@@ -98,12 +98,29 @@ SKIPPED = StageRecord(StageState.SKIPPED)
         (
             {Stage.INGEST: ended(9), Stage.DETECT: ended(6)},
             AssetReason.UNDER_WAY,
-            (Stage.CONTEXT, Stage.CORRELATE),
+            (Stage.CONTEXT, Stage.CORRELATE, Stage.MODERATE),
         ),
         (
             {Stage.INGEST: ended(9), Stage.DETECT: ended(6), Stage.CONTEXT: SKIPPED},
             AssetReason.UNDER_WAY,
-            (Stage.CORRELATE,),
+            (Stage.CORRELATE, Stage.MODERATE),
+        ),
+        (
+            {Stage.INGEST: ended(9), Stage.DETECT: ended(6, StageState.SKIPPED), Stage.CONTEXT: SKIPPED},
+            AssetReason.UNDER_WAY,
+            (Stage.CORRELATE, Stage.MODERATE),  # of a still picture
+        ),
+        (
+            {
+                Stage.INGEST: ended(9),
+                Stage.DETECT: ended(9),
+                Stage.CONTEXT: SKIPPED,
+                Stage.CORRELATE: SKIPPED,
+                Stage.MODERATE: ended(6),
+                Stage.ANNOTATE: RUNNING,  # waits for a service, not for a message
+            },
+            AssetReason.UNDER_WAY,
+            (Stage.ESCALATE,),
         ),
         ({Stage.INGEST: ended(9), Stage.DETECT: ended(6, StageState.FAILED)}, AssetReason.UNANNOUNCED, ()),
     ],
