@@ -17,6 +17,7 @@ from fastapi import APIRouter
 
 from infra import topology
 from local.ticker import Ticker
+from shared import policies
 from shared.adapters.embedded.blob_folder import BlobFolder
 from shared.adapters.embedded.blob_keys import local_signing_key
 from shared.adapters.embedded.blob_notifications import NotificationRelay
