@@ -14,9 +14,10 @@ from shared.domain.moderation.receipts import Rule, Status
 from shared.domain.stages import AssetState, Stage, StageState, asset_state
 from shared.errors import AnalyserFailed, Retryable
 from shared.handlers import analyze, replays
-from shared.ports import Delivery, ImageAnnotation, Query, Seen, TextAnnotation, VideoAnnotation
+from shared.ports import Delete, Delivery, ImageAnnotation, Query, Seen, TextAnnotation, Update, VideoAnnotation
 from shared.records import to_data
 from shared.repositories import evidence, incidents, shadows
+from shared.repositories import replays as stored
 from tests.fakes import NOON
 from tests.handlers.pipeline import (
     BUCKET,
@@ -271,7 +272,6 @@ class RacingImages:
         self._pipeline, self._asset_id, self._done = pipeline, asset_id, False
 
     def __call__(self, number: int) -> ImageAnnotation:
-        from shared.ports import Update
 
         if not self._done:
             self._done = True
@@ -564,7 +564,6 @@ class TestInDoubt:
 
 
 def forget_verdict(pipeline: Pipeline, asset_id: str) -> None:
-    from shared.ports import Delete, Update
 
     for document in pipeline.documents.query(Query("work")).documents:
         if document.data.get("request", {}).get("stage") == "moderate":
@@ -585,7 +584,6 @@ class TestReplays:
         run_through(pipeline, bus, notification)
         seeing(pipeline, GUN)
         replay_id = order(pipeline, bus, asset_id, "moderate")
-        from shared.repositories import replays as stored
 
         replay = stored.get(pipeline.documents, asset_id, replay_id)
         assert replay.old.moderation is not None

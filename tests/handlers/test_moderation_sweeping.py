@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -22,10 +23,11 @@ from shared.domain.moderation.receipts import Status
 from shared.domain.stages import AssetState, Stage, StageRecord, StageState, asset_state
 from shared.errors import AnalyserFailed, NotReady, Retryable
 from shared.handlers import maintain, replays
-from shared.ports import Document, Documents, OperationState, Query, Write
+from shared.ports import Document, OperationState, Query, Write
 from shared.repositories import assets
+from shared.repositories import replays as stored
 from tests.handlers.pipeline import GRACE, ListBus, Pipeline, deliver, delivery_of, ledger, run_through
-from tests.handlers.scripted_witnesses import innocent
+from tests.handlers.scripted_witnesses import innocent, jpeg
 from tests.handlers.test_moderate import (
     GUN,
     always_full,
@@ -129,7 +131,7 @@ class TestOperations:
         stands(pipeline, OperationState.FAILED)
         pipeline.clock.advance(LONG)
         deps = pipeline.maintain_deps()
-        cutting_in = CuttingIn(pipeline.documents, lambda: maintain.sweep(deps))
+        cutting_in: Any = CuttingIn(pipeline.documents, lambda: maintain.sweep(deps))
         assert maintain.sweep(replace(deps, documents=cutting_in)) == {}
         assert len(bus.of_topic("media-moderated")) == 1
         assert verdict_on(pipeline, asset_id).final
@@ -179,7 +181,6 @@ class TestOperations:
         assert pipeline.asset(asset_id).complete
 
     def test_the_message_of_a_still_pictures_detection_is_made_again(self, pipeline: Pipeline, bus: ListBus) -> None:
-        from tests.handlers.scripted_witnesses import jpeg
 
         asset_id, notification = pipeline.upload(jpeg())
         pipeline.handlers()["ingest"](notification)
@@ -193,17 +194,17 @@ class TestOperations:
 class CuttingIn:
     """A store whose first commit to an asset lets somebody else go first."""
 
-    def __init__(self, inner: Documents, other: Callable[[], object]) -> None:
+    def __init__(self, inner: Any, other: Callable[[], object]) -> None:
         self._inner = inner
         self._other: Callable[[], object] | None = other
 
-    def commit(self, writes: list[Write]) -> None:
+    def commit(self, writes: Sequence[Write]) -> None:
         if self._other is not None and any(write.collection == "assets" for write in writes):
             other, self._other = self._other, None
             other()
         self._inner.commit(writes)
 
-    def __getattr__(self, name: str) -> object:
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
 
@@ -301,7 +302,7 @@ class TestQuarantine:
         asset_id = flagged_upload(pipeline, bus)
         pipeline.clock.advance(LONG)
         deps = pipeline.maintain_deps()
-        cutting_in = CuttingIn(pipeline.documents, lambda: maintain.sweep(deps))
+        cutting_in: Any = CuttingIn(pipeline.documents, lambda: maintain.sweep(deps))
         assert maintain.sweep(replace(deps, documents=cutting_in)) == {}
         settle(pipeline)
         assert lies_in(pipeline, pipeline.asset(asset_id)) == b"calm"
@@ -396,7 +397,6 @@ def all_assets(pipeline: Pipeline) -> list[Asset]:
 
 
 def replay_record(pipeline: Pipeline, asset_id: str, replay_id: str) -> StageRecord:
-    from shared.repositories import replays as stored
 
     return stored.get(pipeline.documents, asset_id, replay_id).record
 

@@ -96,9 +96,8 @@ def calls(pipeline: Pipeline) -> tuple[int, int]:
 
 def reused(asset: Asset) -> dict[str, str | None]:
     """Of what detect and context found; the same bytes share a verdict, too (test_moderate)."""
-    found = {stage.value: record.reused_from for stage, record in asset.stages.items() if record.reused_from}
-    found.pop("moderate", None)
-    return found
+    taken = {stage: record.reused_from for stage, record in asset.stages.items() if stage is not Stage.MODERATE}
+    return {stage.value: earlier for stage, earlier in taken.items() if earlier}
 
 
 class TestTheSameBytes:
