@@ -64,7 +64,7 @@ def _moderate_again(asset_id: str, strict_mode: bool, full_look: bool, deps: Dep
     moderation = assets.get(deps.documents, asset_id).moderation
     if moderation is None or (moderation.strict >= strict_mode and moderation.full_look >= full_look):
         return
-    key = f"closer than {moderation.decided_at.isoformat()}"
+    key = f"{strict_mode=} {full_look=} after {moderation.decided_at.isoformat()}"
     order = replays.Request(asset_id, Stage.MODERATE, ORDERED_BY, key)
     replays.request(order, replays.Deps(deps.documents, deps.media, deps.bus, deps.clock, deps.bucket))
 
