@@ -41,22 +41,14 @@ from shared.domain.reuse import ReuseMode
 from shared.domain.stages import Stage, StageRecord, StageState
 from shared.errors import AnalyserFailed, BudgetExhausted, NotReady, Retryable
 from shared.handlers import concluding, witnesses
+from shared.handlers.asking import FullLook
 from shared.handlers.concluding import detector_of
 from shared.handlers.looking import Pictures, frames_of
-from shared.handlers.spending import Spending
 from shared.messages import MediaDetected, decode
-from shared.ports import Clock, Documents, VideoAnnotator, Write
+from shared.ports import Clock, Documents, Write
 from shared.repositories import assets, evidence
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class FullLook:
-    """Who looks at whole videos, and the money for it."""
-
-    annotator: VideoAnnotator
-    money: Spending
 
 
 @dataclass(frozen=True)
