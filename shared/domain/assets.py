@@ -93,6 +93,7 @@ class Asset:
 
     `metadata` is the client's own, shown and never read. `resumable`: its upload URL starts a session, which lasts.
     `observed_by`: the stages whose observation has joined one of `incident_ids`.
+    `full_look`: Video Intelligence shall look at it, whatever its frames say.
     `complete`: every stage ended at least once, and it was said. `provisional`: its verdict is not final yet.
     `quarantine_until`: when a file that is held is deleted.
     """
@@ -110,6 +111,7 @@ class Asset:
     metadata: Mapping[str, str] = field(default_factory=dict)
     resumable: bool = False
     strict_mode: bool = False
+    full_look: bool = False
     complete: bool = False
     incident_ids: tuple[str, ...] = ()
     observed_by: tuple[Stage, ...] = ()

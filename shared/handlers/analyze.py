@@ -1,7 +1,7 @@
 """A client asks for the analysis of what it uploaded (M).
 
 The pipeline starts by itself when the upload is complete, so there is mostly nothing to do but to remember how strict
-moderation shall be; a file that was moderated less strictly is moderated again. Only where the object is there and
+moderation shall be; a file that was moderated less closely is moderated again. Only where the object is there and
 nobody has begun on it was its notification lost: then it is published again. So it is where the sweeper gave the file
 up before it came: nobody ever claimed its work. The key of the work makes a notification that was merely late harmless.
 """
@@ -21,7 +21,7 @@ from shared.ports import BlobInfo, Blobs, Bus, Clock, Documents
 from shared.repositories import assets
 
 ORDERED_BY = "POST /video/analyze"
-"""Who orders a replay because a client asked for strict mode."""
+"""Who orders a replay because a client asked for a closer look."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Deps:
     bucket: str
 
 
-def request_analysis(video_id: str, deps: Deps, *, strict_mode: bool) -> AssetState:
+def request_analysis(video_id: str, deps: Deps, *, strict_mode: bool, full_look: bool = False) -> AssetState:
     """Where the analysis stands. Raises `NotFound` before the upload is there. May be repeated.
 
-    Raises `NotReady` when strict mode needs a replay, and another one is under way; the strictness is kept.
+    Raises `NotReady` when that needs a replay, and another one is under way; what was asked for is kept.
     """
     asset = assets.find(deps.documents, video_id)
     if asset is None:
@@ -48,22 +48,23 @@ def request_analysis(video_id: str, deps: Deps, *, strict_mode: bool) -> AssetSt
     if stored is not None:
         _start(asset, stored, deps)
         state = AssetState.PROCESSING
-    if asset.strict_mode != strict_mode:
-        deps.documents.commit([assets.strictness_update(asset.id, strict_mode)])
-    if strict_mode:
-        _moderate_strictly(asset.id, deps)
+    # A closer look at what was moderated strictly must not make its verdict milder.
+    strict_mode = strict_mode or (full_look and asset.moderation is not None and asset.moderation.strict)
+    if (asset.strict_mode, asset.full_look) != (strict_mode, full_look):
+        deps.documents.commit([assets.closeness_update(asset.id, strict_mode, full_look)])
+    _moderate_again(asset.id, strict_mode, full_look, deps)
     return state
 
 
-def _moderate_strictly(asset_id: str, deps: Deps) -> None:
-    """Orders, once, that a less strict verdict be given anew.
+def _moderate_again(asset_id: str, strict_mode: bool, full_look: bool, deps: Deps) -> None:
+    """Orders, once, that a verdict which came of a less close look be given anew; never a milder one.
 
-    Where there is none yet, its stage has read the new strictness, or loses its race against the write of it.
+    Where there is none yet, its stage has read what is asked for now, or loses its race against the write of it.
     """
     moderation = assets.get(deps.documents, asset_id).moderation
-    if moderation is None or moderation.strict:
+    if moderation is None or (moderation.strict >= strict_mode and moderation.full_look >= full_look):
         return
-    key = f"strict since {moderation.decided_at.isoformat()}"
+    key = f"{strict_mode=} {full_look=} after {moderation.decided_at.isoformat()}"
     order = replays.Request(asset_id, Stage.MODERATE, ORDERED_BY, key)
     replays.request(order, replays.Deps(deps.documents, deps.media, deps.bus, deps.clock, deps.bucket))
 

@@ -148,6 +148,7 @@ def _with(
         moderation_of(verdict, profile, now, detector_of(asset)),
         look=before.look,
         strict=before.strict,
+        full_look=before.full_look,
         operation=before.operation,
     )
     ended = concluding.conclude(asset, version, after, message.bucket)

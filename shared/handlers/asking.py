@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from shared.domain.moderation.patterns import PatternSet
 from shared.handlers import witnesses
-from shared.handlers.moderate import FullLook
 from shared.handlers.spending import Spending
 from shared.handlers.watched_witnesses import WatchedImages, WatchedTexts, WatchedVideos
 from shared.ports import Clock, Documents, ImageAnnotator, TextAnalyzer, VideoAnnotator
@@ -14,6 +14,14 @@ from shared.ports import Clock, Documents, ImageAnnotator, TextAnalyzer, VideoAn
 VISION = "Vision"
 LANGUAGE = "Language"
 VIDEO_INTELLIGENCE = "Video Intelligence"
+
+
+@dataclass(frozen=True)
+class FullLook:
+    """Who looks at whole videos, and the money for it."""
+
+    annotator: VideoAnnotator
+    money: Spending
 
 
 def billed_witnesses(

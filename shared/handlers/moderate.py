@@ -41,22 +41,14 @@ from shared.domain.reuse import ReuseMode
 from shared.domain.stages import Stage, StageRecord, StageState
 from shared.errors import AnalyserFailed, BudgetExhausted, NotReady, Retryable
 from shared.handlers import concluding, witnesses
+from shared.handlers.asking import FullLook
 from shared.handlers.concluding import detector_of
 from shared.handlers.looking import Pictures, frames_of
-from shared.handlers.spending import Spending
 from shared.messages import MediaDetected, decode
-from shared.ports import Clock, Documents, VideoAnnotator, Write
+from shared.ports import Clock, Documents, Write
 from shared.repositories import assets, evidence
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class FullLook:
-    """Who looks at whole videos, and the money for it."""
-
-    annotator: VideoAnnotator
-    money: Spending
 
 
 @dataclass(frozen=True)
@@ -95,7 +87,7 @@ def handle(message: MediaDetected, deps: Deps, attempt: Attempt) -> Outcome:
     asset, version = assets.get_with_version(deps.documents, attempt.asset_id)
     if asset.facts is None:
         raise NotReady("no_facts", "The upload was never identified.")
-    profile = deps.profiles.of(strict=asset.strict_mode)
+    profile = _profile_for(asset, deps.profiles)
     earlier = None if message.replay else _judged_before(asset, profile, deps)
     if earlier is not None:
         return _taken_over(asset, version, earlier, message.bucket, deps)
@@ -106,13 +98,18 @@ def handle(message: MediaDetected, deps: Deps, attempt: Attempt) -> Outcome:
     return _final(asset, version, look, further, profile, message.bucket, deps)
 
 
+def _profile_for(asset: Asset, profiles: InForce) -> Profile:
+    profile = profiles.of(strict=asset.strict_mode)
+    return replace(profile, video=replace(profile.video, always_full=True)) if asset.full_look else profile
+
+
 # --------------------------------------------------------------------------- the same bytes
 
 
 def _judged_before(asset: Asset, profile: Profile, deps: Deps) -> Moderation | None:
     """The verdict of an earlier upload of the same bytes, if it is one that would be given again."""
     seen = asset.seen_before
-    if deps.reuse is ReuseMode.NEVER or seen is None or not seen.exact:
+    if deps.reuse is ReuseMode.NEVER or seen is None or not seen.exact or asset.full_look:
         return None
     earlier = assets.find(deps.documents, seen.asset_id)
     return earlier.moderation if earlier is not None and is_reusable(earlier, asset, profile) else None
@@ -125,6 +122,7 @@ def _taken_over(asset: Asset, version: str, earlier: Moderation, bucket: str, de
         decided_at=deps.clock.now(),
         look=FIRST_LOOK,
         strict=asset.strict_mode,
+        full_look=asset.full_look,
         operation=None,
         reused_from=asset.seen_before.asset_id,
     )
@@ -236,6 +234,7 @@ def _provisional(asset: Asset, version: str, look: Look, profile: Profile, bucke
         look=look.name,
         final=False,
         strict=asset.strict_mode,
+        full_look=asset.full_look,
         operation=look.operation,
     )
     ended = concluding.conclude(asset, version, moderation, bucket)
@@ -250,7 +249,10 @@ def _final(asset: Asset, version: str, look: Look, skip: _Skip, profile: Profile
         seen = replace(seen, gaps=(*seen.gaps, Gap(Part.ADULT, skip.code, skip.sentence)))
     verdict = judge(seen, profile)
     moderation = replace(
-        moderation_of(verdict, profile, now, detector_of(asset)), look=look.name, strict=asset.strict_mode
+        moderation_of(verdict, profile, now, detector_of(asset)),
+        look=look.name,
+        strict=asset.strict_mode,
+        full_look=asset.full_look,
     )
     ended = concluding.conclude(asset, version, moderation, bucket)
     compared = concluding.comparison(asset, verdict, seen, deps.profiles, now)

@@ -107,9 +107,9 @@ def left_nothing_update(asset_id: str, state: QuarantineState | None, until: dat
     return Update(COLLECTION, asset_id, data, version=version)
 
 
-def strictness_update(asset_id: str, strict_mode: bool) -> Update:
-    """The write that stores whether the upload is moderated strictly."""
-    return Update(COLLECTION, asset_id, {"strict_mode": strict_mode})
+def closeness_update(asset_id: str, strict_mode: bool, full_look: bool) -> Update:
+    """The write that stores how closely the upload is moderated."""
+    return Update(COLLECTION, asset_id, {"strict_mode": strict_mode, "full_look": full_look})
 
 
 def reopening(asset_id: str) -> Update:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter
@@ -38,10 +39,11 @@ class UploadUrlReply(BaseModel):
 
 
 class AnalyzeRequest(BaseModel):
-    """`strict_mode` chooses the strict profile of moderation."""
+    """`strict_mode` chooses the strict profile of moderation; `depth` `full` a look at the whole video in any case."""
 
     video_id: str
     strict_mode: StrictBool = False
+    depth: Literal["auto", "full"] = "auto"
 
 
 class AnalyzeReply(BaseModel):
@@ -83,7 +85,8 @@ def router(deps: Callable[[], Deps]) -> APIRouter:
 
     @routes.post("/video/analyze", status_code=202)
     def analyze_video(body: AnalyzeRequest) -> AnalyzeReply:
-        state = analyze.request_analysis(body.video_id, deps().analyze, strict_mode=body.strict_mode)
+        full = body.depth == "full"
+        state = analyze.request_analysis(body.video_id, deps().analyze, strict_mode=body.strict_mode, full_look=full)
         return AnalyzeReply(
             task_id=body.video_id,
             video_id=body.video_id,

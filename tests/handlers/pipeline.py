@@ -24,6 +24,7 @@ from shared.domain.stages import Stage, StageRecord
 from shared.errors import Malformed, MediaUnusable, Retryable
 from shared.handlers import (
     annotate,
+    asking,
     context,
     correlate,
     detect,
@@ -236,7 +237,7 @@ class Pipeline:
         """What the moderate stage needs."""
         pictures = looking.Pictures(self.documents, self.media, WordFrames(), SafePictures())
         money = Spending(self.documents, self.clock, "Video Intelligence", self.video_budget)
-        full = moderate.FullLook(self.video, money) if self.video else None
+        full = asking.FullLook(self.video, money) if self.video else None
         asked = self.witnesses()
         return moderate.Deps(self.documents, self.clock, pictures, asked, self.profiles, full, self.reuse.mode)
 

@@ -394,6 +394,23 @@ class TestInDoubt:
         assert ledger(pipeline.asset(asset_id), Stage.ANNOTATE).error_code == "not_configured"
         assert "not_configured" in {gap.code for gap in verdict_on(pipeline, asset_id).verdict.not_evaluated}
 
+    def test_a_client_may_ask_for_the_whole_video_before_and_after(self, pipeline: Pipeline, bus: ListBus) -> None:
+        video = whole_video(pipeline)
+        asset_id, notification = pipeline.upload("calm")
+        moderated = moderate_message(pipeline, bus, notification)
+        analyze.request_analysis(asset_id, analyze_deps(pipeline, bus), strict_mode=False, full_look=True)
+        pipeline.handlers()["moderate"](moderated)
+        assert len(video.started) == 1
+        other, again = pipeline.upload("calm")
+        run_through(pipeline, bus, again)
+        assert len(video.started) == 1
+        seen = len(bus.messages)
+        for _ in range(2):
+            analyze.request_analysis(other, analyze_deps(pipeline, bus), strict_mode=False, full_look=True)
+        deliver(pipeline, bus.messages[seen:])
+        assert len(video.started) == 2
+        assert verdict_on(pipeline, other).full_look
+
     def test_doubt_asks_for_the_whole_video_and_nobody_waits(self, pipeline: Pipeline, bus: ListBus) -> None:
         video = whole_video(pipeline)
         seeing(pipeline, DOUBTFUL)
@@ -642,6 +659,10 @@ class TestReplays:
         assert pipeline.documents.count(Query("replays")) == 1
         analyze.request_analysis(asset_id, deps, strict_mode=False)
         assert verdict_on(pipeline, asset_id).strict  # nobody makes a verdict milder by asking
+        seen = len(bus.messages)
+        analyze.request_analysis(asset_id, deps, strict_mode=False, full_look=True)
+        deliver(pipeline, bus.messages[seen:])
+        assert (verdict_on(pipeline, asset_id).strict, verdict_on(pipeline, asset_id).full_look) == (True, True)
 
 
 def test_the_shadow_profile_is_scored_and_decides_nothing(pipeline: Pipeline, bus: ListBus) -> None:

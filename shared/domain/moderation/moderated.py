@@ -63,7 +63,7 @@ class Look:
 class Moderation:
     """The verdict on an upload. `look` names the look it rests on; `reused_from` the asset whose verdict it is.
 
-    Not `final` while `operation` runs. `strict`: it was asked for in strict mode. What its profile wants: `quarantine`
+    Not `final` while `operation` runs. `strict`, `full_look`: so it was asked for. What its profile wants: `quarantine`
     of the file, and an incident of the priority `incident`.
     """
 
@@ -72,6 +72,7 @@ class Moderation:
     look: str = FIRST_LOOK
     final: bool = True
     strict: bool = False
+    full_look: bool = False
     operation: Operation | None = None
     reused_from: str | None = None
     quarantine: bool = False
