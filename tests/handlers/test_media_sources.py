@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from shared.adapters.embedded.blob_folder import BlobFolder
 from shared.adapters.embedded.blobs import FolderBlobs
 from shared.adapters.fetching.url_fetcher import UrlFetcher
 from shared.domain.assets import DIRECT_PREFIX
@@ -18,6 +21,14 @@ from tests.handlers.scripted_witnesses import jpeg
 
 BUCKET = "sightline-media"
 MP4 = b"\x00\x00\x00\x18ftypisom" + b"\x00" * 100
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> Iterator[FolderBlobs]:
+    """A bucket of its own: these tests list what lies in it."""
+    folder = BlobFolder(tmp_path / "blobs")
+    yield FolderBlobs(folder, BUCKET)
+    folder.close()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 
 from shared.domain.moderation.findings import Part
 from shared.domain.moderation.moderated import FIRST_LOOK, Moderation, annotation_name
+from shared.domain.moderation.prices_of_looks import image_cost
 from shared.domain.moderation.receipts import Rule, Status
 from shared.domain.stages import AssetState, Stage, StageState, asset_state
 from shared.errors import AnalyserFailed, Retryable
@@ -94,8 +95,10 @@ class TestTheFramesDecide:
     def test_what_the_look_costs_is_on_the_ledger(self, pipeline: Pipeline, bus: ListBus) -> None:
         asset_id, notification = pipeline.upload("calm")
         run_through(pipeline, bus, notification)
-        frames, _ = pipeline.images.asked[0]
-        assert ledger(pipeline.asset(asset_id), Stage.MODERATE).cost_usd == pytest.approx(frames * 1.5 / 1000)
+        frames, features = pipeline.images.asked[0]
+        assert ledger(pipeline.asset(asset_id), Stage.MODERATE).cost_usd == pytest.approx(
+            image_cost(frames, features, NOON)
+        )
 
     def test_our_detector_is_a_witness_and_opens_no_second_incident(self, pipeline: Pipeline, bus: ListBus) -> None:
         asset_id, notification = pipeline.upload("fight")

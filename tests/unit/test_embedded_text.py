@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from importlib.machinery import PathFinder
 
 import pytest
 from hypothesis import given, settings
@@ -121,7 +122,7 @@ def test_a_lexicon_that_cannot_be_used_is_a_problem_and_no_error(monkeypatch: py
 
 def test_without_its_packages_it_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
     packages.installed.cache_clear()
-    monkeypatch.setattr(packages, "find_spec", lambda _: None)
+    monkeypatch.setattr(PathFinder, "find_spec", lambda _: None)
     assert LexiconAnalyzer().condition == "off"
     packages.installed.cache_clear()
 
