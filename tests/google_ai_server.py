@@ -165,6 +165,11 @@ class GoogleAi:
         with self._lock:
             return [call.request for call in self.calls if call.method is method]
 
+    def running(self) -> list[str]:
+        """The names of the operations that have not ended."""
+        with self._lock:
+            return [name for name, each in self._operations.items() if not each.ended]
+
     def finish(self, name: str) -> None:
         """Ends an operation now, as its plan says; nothing happens if it has ended."""
         with self._lock:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import psutil
 import pytest
-from google.cloud import firestore
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import firestore, storage
 
 from infra import topology
 from local import __main__ as command_line
 from local import stack
 from local.client import SightlineClient
+from local.drawing import draw_calm_clip
 from local.emulators import PROJECT, free_port
 from shared.adapters.google.documents import FirestoreDocuments
 from shared.adapters.system_clock import SystemClock
@@ -31,6 +35,7 @@ from shared.repositories import assets, components, work
 from tests.conftest import require_emulators
 from tests.e2e import scenario
 from tests.gemini_server import FATAL, MODEL, OUTCOMES, GeminiServer, running_gemini
+from tests.google_ai_server import GoogleAi, Method, Plan, Spelling, picture, running_google_ai, video
 from tests.unit.detection import videos
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,11 +52,22 @@ def gemini() -> Iterator[GeminiServer]:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory, gemini: GeminiServer) -> Iterator[stack.Stack]:
+def google_ai() -> Iterator[GoogleAi]:
+    """Vision, Natural Language and Video Intelligence, which have no emulators; all is calm unless a test says more."""
+    with running_google_ai() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def running(
+    tmp_path_factory: pytest.TempPathFactory, gemini: GeminiServer, google_ai: GoogleAi
+) -> Iterator[stack.Stack]:
     require_emulators()
     # One clip is sent again and again here, and each time every stage shall do its work.
     extra = {"GEMINI_ENDPOINT": gemini.url, "GEMINI_MODEL": MODEL, "REUSE_ANALYSES": "never"}
     extra["GEMINI_TIMEOUT_SECONDS"] = "5"  # one of its ways to fail is to say nothing
+    extra |= dict.fromkeys(("VISION_ENDPOINT", "LANGUAGE_ENDPOINT", "VIDEO_INTELLIGENCE_ENDPOINT"), google_ai.address)
+    extra |= dict.fromkeys(("BUDGET_USD_VISION", "BUDGET_USD_LANGUAGE", "BUDGET_USD_VIDEO_INTELLIGENCE"), "1000")
     with stack.running_stack(tmp_path_factory.mktemp("stack"), free_port(), extra) as started:
         yield started
 
@@ -118,6 +134,136 @@ def _described(client: SightlineClient, clip: Path) -> dict[str, Any]:
     return client.analysis(asset_id)
 
 
+# --------------------------------------------------------------------------- moderation
+
+
+@pytest.fixture
+def calm_world(google_ai: GoogleAi) -> Iterator[GoogleAi]:
+    google_ai.behave()
+    yield google_ai
+    google_ai.behave()
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    clip = tmp_path_factory.mktemp("calm") / "calm.mp4"
+    draw_calm_clip(clip)
+    return clip
+
+
+def bucket_of(running: stack.Stack, uri: str) -> tuple[storage.Bucket, str]:
+    """The bucket and the object's name of a `gs://` address, on the stack's own storage."""
+    bucket, _, name = uri.removeprefix("gs://").partition("/")
+    origin = {"api_endpoint": running.environment["STORAGE_EMULATOR_HOST"]}
+    client = storage.Client(project=PROJECT, credentials=AnonymousCredentials(), client_options=origin)
+    return client.bucket(bucket), name
+
+
+def until(client: SightlineClient, asset_id: str, ready: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    deadline = time.monotonic() + scenario.TIMEOUT_SECONDS
+    while not ready(found := client.analysis(asset_id)):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.3)
+    return found
+
+
+@pytest.mark.parametrize("spelling", list(Spelling))
+def test_in_doubt_the_whole_video_is_looked_at_and_its_result_object_continues_the_chain(
+    running: stack.Stack, client: SightlineClient, calm_world: GoogleAi, calm: Path, spelling: Spelling
+) -> None:
+    def write(uri: str, data: bytes) -> None:
+        bucket, name = bucket_of(running, uri)
+        bucket.blob(name).upload_from_string(data, content_type="application/json")
+
+    calm_world.write = write
+    calm_world.see = lambda _: picture(racy="LIKELY", labels=[("Dance", 0.7)])
+    seen_whole = video(labels=[("Handgun", 0.91, 3.0, 4.0)], shots=3)
+    calm_world.watch = lambda _: Plan(result=seen_whole, spelling=spelling)
+    asset_id = scenario.send(client, calm, source_id=f"in-doubt-{spelling.name}")
+
+    waiting = until(client, asset_id, lambda found: found["moderation"] is not None)
+    assert (waiting["moderation"]["state"], waiting["moderation"]["status"]) == ("provisional", "PASS")
+    assert "annotate" in waiting["pending"]
+    assert waiting["complete"] is False
+    (asked,) = calm_world.called(Method.VIDEO)
+    assert asked.input_uri == f"gs://sightline-media/media/{asset_id}"
+    (operation,) = calm_world.running()
+    calm_world.finish(operation)
+
+    done = until(client, asset_id, lambda found: found["complete"])
+    assert (done["moderation"]["state"], done["moderation"]["status"]) == ("final", "FAIL")
+    assert done["stages"]["annotate"]["state"] == "done"
+    receipt = done["moderation"]["receipt"]
+    gun = next(finding for finding in receipt["findings"] if finding["name"] == "Handgun")
+    assert (gun["counted"], gun["tier"], gun["place"]["start"]) == (True, "clear", 3.0)
+    assert receipt["cost_usd"] > 0.35  # a minute of Video Intelligence
+    assert len(done["incidents"]) == 1
+    assert client.incident(done["incidents"][0]["incident_id"])["signals"][0]["signal_type"] == "MODERATION_FLAGGED"
+
+
+def test_a_picture_with_a_gun_fails_opens_an_incident_and_goes_into_quarantine(
+    running: stack.Stack, client: SightlineClient, calm_world: GoogleAi, tmp_path: Path
+) -> None:
+    calm_world.see = lambda _: picture(objects=[("Gun", 0.88)], text="Happy birthday to you all")
+    path = tmp_path / "gun.png"
+    scenario.draw_text(path, "a drawing of it")
+    asset_id = scenario.send(client, path, content_type="image/png", source_id="stills")
+
+    found = until(client, asset_id, lambda each: each["complete"])
+    assert (found["moderation"]["status"], found["moderation"]["state"]) == ("FAIL", "final")
+    assert len(found["incidents"]) == 1
+    (look,) = calm_world.called(Method.IMAGES)
+    assert len(look.requests) == 1
+    assert len(look.requests[0].features) == 6
+    assert found["moderation"]["receipt"]["not_evaluated"] == []
+    # The sweeper, which comes once a minute, moves it.
+    moved = until(client, asset_id, lambda each: each["quarantine"] and each["quarantine"]["state"] == "held")
+    assert moved["moderation"]["status"] == "FAIL"
+    bucket, _ = bucket_of(running, "gs://sightline-media/x")
+    assert bucket.blob(f"media/{asset_id}").exists() is False
+    assert bucket.blob(f"quarantine/{asset_id}").exists() is True
+
+
+def test_with_vision_away_the_verdict_says_what_nobody_looked_at(
+    client: SightlineClient, calm_world: GoogleAi, tmp_path: Path
+) -> None:
+    calm_world.fail(Method.IMAGES, grpc.StatusCode.PERMISSION_DENIED)
+    path = tmp_path / "unseen.png"
+    scenario.draw_text(path, "nobody looks at this")
+    asset_id = scenario.send(client, path, content_type="image/png")
+
+    found = until(client, asset_id, lambda each: each["complete"])
+    assert (found["state"], found["moderation"]["status"]) == ("done", "ERROR")
+    codes = {gap["code"] for gap in found["moderation"]["receipt"]["not_evaluated"]}
+    assert codes == {"not_permitted"}
+
+
+def test_a_batch_is_moderated_while_the_client_waits_and_kept(
+    running: stack.Stack, calm_world: GoogleAi, tmp_path: Path
+) -> None:
+    calm_world.see = lambda _: picture(adult="VERY_LIKELY")
+    path = tmp_path / "sent.png"
+    scenario.draw_text(path, "sent along")
+    url = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    items = [
+        {"id": "good", "type": "image", "url": url},
+        {"id": "bad", "type": "image", "url": "http://10.0.0.1/a.jpg"},
+    ]
+    sender = httpx.Client(base_url=running.base_url, headers={"Authorization": f"Bearer {stack.TOKEN}"}, timeout=60)
+
+    first, second = (sender.post("/moderate", json={"media_list": items}).json() for _ in range(2))
+
+    assert [each["status"] for each in first["results"]] == ["FAIL", "ERROR"]
+    assert first["results"][1]["error"]["status"] == 400
+    assert [each["cached"] for each in first["results"]] == [False, False]
+    assert second["results"][0]["cached"] is True
+    assert len(calm_world.called(Method.IMAGES)) == 1
+    assert sender.get("/cache/stats").json()["hits"] == 1
+    assert sender.delete("/cache/good").json() == {"deleted": 1}
+    assert sender.get("/moderation-config").status_code == sender.get("/confidence-levels").status_code == 200
+    sender.close()
+
+
 def test_bad_files_fail_clearly_and_harm_nothing(client: SightlineClient, fight: Path, tmp_path: Path) -> None:
     scenario.check_bad_files(client, tmp_path, fight)
 
@@ -146,7 +292,7 @@ def test_the_sweeper_runs_on_its_schedule_and_mends(client: SightlineClient, run
     while (run := components.last_maintenance(documents)) is None or "worker_lost" not in run.counts:
         assert time.monotonic() < deadline, run
         time.sleep(0.5)
-    assert run.counts == {"upload_never_came": 1, "worker_lost": 1}
+    assert (run.counts["upload_never_came"], run.counts["worker_lost"]) == (1, 1)
     stages = client.analysis(given_up.id)["stages"]
     assert (stages["ingest"]["error_code"], stages["detect"]["error_code"]) == ("upload_never_came", "worker_lost")
     assert httpx.get(f"{running.base_url}/health").json()["components"]["maintain"] == "ok"
@@ -168,7 +314,7 @@ def test_the_functions_insist_on_the_token(running: stack.Stack) -> None:
     ],
 )
 def test_malformed_pushes_are_acknowledged(running: stack.Stack, headers: dict[str, str], body: bytes) -> None:
-    for function in ("ingest", "detect", "correlate", "maintain"):
+    for function in topology.load().event_functions():
         reply = httpx.post(running.functions[function], content=body, headers=headers, timeout=30)
         assert reply.status_code == 204, function
 
