@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.domain.assets import Asset
+from shared.domain.incidents import IncidentStatus
 from shared.domain.moderation.moderated import (
     QUARANTINE_PREFIX,
     LeftBehind,
@@ -23,7 +24,7 @@ from shared.domain.moderation.moderated import (
 from shared.domain.replays import is_under_way
 from shared.errors import NotFound, PreconditionFailed, VersionConflict
 from shared.ports import BlobInfo, Blobs, Documents
-from shared.repositories import assets, replays
+from shared.repositories import assets, incidents, replays
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +58,14 @@ def move(asset: Asset, version: str, now: datetime, deps: Deps) -> str | None:
 
 
 def expire(asset: Asset, version: str, now: datetime, deps: Deps) -> str | None:
-    """Deletes a file whose days in quarantine are over; what is known of it stays."""
+    """Deletes a file whose days in quarantine are over; what is known of it stays.
+
+    Not while an incident that rests on it is open: it is evidence.
+    """
     if asset.quarantine_until is None or asset.quarantine_until > now or _is_replayed(asset, now, deps):
+        return None
+    found = incidents.get_many(deps.documents, asset.incident_ids)
+    if any(incident.status is not IncidentStatus.RESOLVED for incident in found):
         return None
     _delete(asset.object_name, asset.generation, deps)
     deps.documents.commit(
@@ -87,7 +94,8 @@ def _copy(asset: Asset, generation: int, target: str, version: str, now: datetim
     moved = LeftBehind(target, copied.generation)
     behind = LeftBehind(asset.object_name, generation)
     deps.documents.commit([assets.moved_update(asset.id, moved, behind, version)])
-    return "quarantine_moved"
+    seen, version = assets.get_with_version(deps.documents, asset.id)
+    return _leave(seen, behind, version, now, deps)
 
 
 def _copied(name: str, target: str, source: BlobInfo | None, held: BlobInfo | None, deps: Deps) -> BlobInfo:

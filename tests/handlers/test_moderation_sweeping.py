@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from shared.domain.assets import Asset
+from shared.domain.incidents import IncidentStatus
 from shared.domain.moderation.moderated import (
     FIRST_LOOK,
     QuarantineState,
@@ -23,7 +24,7 @@ from shared.domain.moderation.receipts import Status
 from shared.domain.stages import AssetState, Stage, StageRecord, StageState, asset_state
 from shared.errors import AnalyserFailed, NotReady, Retryable
 from shared.handlers import maintain, replays
-from shared.ports import Document, OperationState, Query, Write
+from shared.ports import Document, OperationState, Query, Update, Write
 from shared.repositories import assets
 from shared.repositories import replays as stored
 from tests.handlers.pipeline import GRACE, ListBus, Pipeline, deliver, delivery_of, ledger, run_through
@@ -252,6 +253,12 @@ def settle(pipeline: Pipeline) -> None:
     raise AssertionError("there was always something left to sweep")
 
 
+def resolve_incidents(pipeline: Pipeline, asset_id: str) -> None:
+    """As an operator would."""
+    (incident_id,) = pipeline.asset(asset_id).incident_ids
+    pipeline.documents.commit([Update("incidents", incident_id, {"status": IncidentStatus.RESOLVED.value})])
+
+
 def lies_in(pipeline: Pipeline, asset: Asset) -> bytes:
     with pipeline.media.open(asset.object_name, generation=asset.generation) as stream:
         return stream.read()
@@ -261,7 +268,6 @@ class TestQuarantine:
     def test_a_flagged_file_moves_once_every_stage_has_ended(self, pipeline: Pipeline, bus: ListBus) -> None:
         asset_id = flagged_upload(pipeline, bus)
         original = pipeline.asset(asset_id).object_name
-        assert sweep(pipeline) == {"quarantine_moved": 1}
         assert sweep(pipeline) == {"quarantine_held": 1}
         asset = pipeline.asset(asset_id)
         assert asset.object_name == quarantine_name_of(asset_id)
@@ -274,12 +280,14 @@ class TestQuarantine:
     def test_not_while_a_stage_still_needs_the_file(self, pipeline: Pipeline, bus: ListBus) -> None:
         asset_id = flagged_upload(pipeline, bus)
         pipeline.documents.commit([assets.reopening(asset_id), assets.stage_update(asset_id, Stage.CONTEXT, RUNNING)])
-        assert "quarantine_moved" not in sweep(pipeline)
+        assert "quarantine_held" not in sweep(pipeline)
+        assert pipeline.asset(asset_id).quarantine is QuarantineState.DUE
 
     def test_not_while_a_replay_is_under_way(self, pipeline: Pipeline, bus: ListBus) -> None:
         asset_id = flagged_upload(pipeline, bus)
         replays.request(replays.Request(asset_id, "detect", "Ada"), pipeline.replay_deps())
-        assert "quarantine_moved" not in sweep(pipeline)
+        assert "quarantine_held" not in sweep(pipeline)
+        assert pipeline.asset(asset_id).quarantine is QuarantineState.DUE
 
     @pytest.mark.parametrize("after", [False, True])
     @pytest.mark.parametrize("number", range(1, 3))
@@ -310,6 +318,7 @@ class TestQuarantine:
     def test_after_its_days_the_file_is_deleted_and_the_asset_says_so(self, pipeline: Pipeline, bus: ListBus) -> None:
         asset_id = flagged_upload(pipeline, bus)
         settle(pipeline)
+        resolve_incidents(pipeline, asset_id)
         assert sweep(pipeline, 29 * 24 * 3600) == {}
         assert sweep(pipeline, 2 * 24 * 3600) == {"quarantine_expired": 1}
         asset = pipeline.asset(asset_id)
@@ -318,6 +327,14 @@ class TestQuarantine:
         assert verdict_on(pipeline, asset_id).verdict.status is Status.FAIL
         with pytest.raises(NotReady, match="no_upload"):
             replays.request(replays.Request(asset_id, "moderate", "Ada"), pipeline.replay_deps())
+
+    def test_not_while_an_incident_that_rests_on_it_is_open(self, pipeline: Pipeline, bus: ListBus) -> None:
+        asset_id = flagged_upload(pipeline, bus)
+        settle(pipeline)
+        assert sweep(pipeline, 31 * 24 * 3600) == {}
+        assert lies_in(pipeline, pipeline.asset(asset_id)) == b"calm"
+        resolve_incidents(pipeline, asset_id)
+        assert sweep(pipeline) == {"quarantine_expired": 1}
 
     def test_stages_can_be_replayed_on_a_file_that_is_held(self, pipeline: Pipeline, bus: ListBus) -> None:
         asset_id = flagged_upload(pipeline, bus)
