@@ -109,17 +109,18 @@ def sweep(deps: Deps) -> Mapping[str, int]:
     """One run; returns how many of each kind it mended. Raises only what storing its report raises."""
     now = deps.clock.now()
     last = components.last_maintenance(deps.documents) or MaintenanceRun(now)
-    kinds: tuple[tuple[Query, str, Handler], ...] = (
-        (work.UNPUBLISHED, "lease_until", _publish),
-        (work.UNSETTLED, "lease_until", _sweep_work),
-        (assets.INCOMPLETE, "created_at", _sweep_asset),
-        (assets.PROVISIONAL, "created_at", _sweep_verdict),
-        (assets.TO_BE_MOVED, "created_at", _move_flagged),
-        (assets.HELD, "quarantine_until", _expire_flagged),
+    at_once = timedelta(0)  # a flagged file has been left alone as soon as its stages have ended
+    kinds: tuple[tuple[Query, str, Handler, timedelta], ...] = (
+        (work.UNPUBLISHED, "lease_until", _publish, deps.grace),
+        (work.UNSETTLED, "lease_until", _sweep_work, deps.grace),
+        (assets.INCOMPLETE, "created_at", _sweep_asset, deps.grace),
+        (assets.PROVISIONAL, "created_at", _sweep_verdict, deps.grace),
+        (assets.TO_BE_MOVED, "created_at", _move_flagged, at_once),
+        (assets.HELD, "quarantine_until", _expire_flagged, at_once),
     )
     run = _Run(deps, now, last, LONGEST / len(kinds))
-    for query, field_name, handle in kinds:
-        _each(run, query, field_name, handle)
+    for query, field_name, handle, grace in kinds:
+        _each(run, query, field_name, handle, grace)
     report = replace(last, reported_at=now, positions=run.positions)
     if leftovers.is_due(last.housekept_at, now):
         # Reported first: should this never return, the next run must not begin with it again.
@@ -138,11 +139,11 @@ def _tidy(run: _Run) -> datetime | None:
     return leftovers.tidy(found, run.now, run.last.looked_until, run.counts)
 
 
-def _each(run: _Run, query: Query, moment: str, handle: Handler) -> None:
-    """Handles what was left alone for the grace, the oldest first, and counts what `handle` says it did."""
+def _each(run: _Run, query: Query, moment: str, handle: Handler, grace: timedelta) -> None:
+    """Handles what was left alone for `grace`, the oldest first, and counts what `handle` says it did."""
     name = handle.__name__.removeprefix("_")
     try:
-        for document in _old_ones(run, query, moment, name):
+        for document in _old_ones(run, query, moment, name, grace):
             _guarded(run, f"{document.collection}/{document.id}", handle, document)
     except Exception:
         run.counts["errors"] += 1
@@ -163,7 +164,7 @@ def _guarded(run: _Run, what: str, handle: Handler, document: Document) -> None:
             log.warning("%s: %s", done, what)
 
 
-def _old_ones(run: _Run, query: Query, moment: str, name: str) -> Iterator[Document]:
+def _old_ones(run: _Run, query: Query, moment: str, name: str, grace: timedelta) -> Iterator[Document]:
     """What comes behind the last run's position; keeps the position where the kind's time or pages end."""
     position = run.last.positions.get(name, Position())
     until = run.deps.clock.now() + run.share
@@ -173,7 +174,7 @@ def _old_ones(run: _Run, query: Query, moment: str, name: str) -> Iterator[Docum
         except Malformed:  # another version's cursor: begin again, next time
             return
         for document in page.documents:
-            if document.data[moment] > run.now - run.deps.grace:
+            if document.data[moment] > run.now - grace:
                 return
             if position.has_passed(document.data[moment], document.id):
                 continue
