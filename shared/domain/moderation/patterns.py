@@ -25,8 +25,8 @@ from shared.domain.moderation.folding import SIGNS, fold, lines_with_long_runs
 from shared.domain.moderation.grammar import Span, WordSequence
 from shared.domain.moderation.words import SPELLED_LETTERS, STEM, Vocabulary, Word, read_words
 
-MAX_HITS = 256
-"""As many hits of a text are kept: by then everything that will be decided about it is decided."""
+MAX_HITS = 16
+"""Kept of each pattern, its first: more of the same decide nothing, and must not keep another's from being found."""
 
 
 class TextCategory(StrEnum):
@@ -98,7 +98,7 @@ class PatternSet:
         return self._anchors.most_steps
 
     def scan(self, text: str) -> tuple[PatternHit, ...]:
-        """The first `MAX_HITS` hits in `text` in the order of their places. Never raises."""
+        """The hits in `text` in the order of their places, of each pattern the first `MAX_HITS`. Never raises."""
         return self.examine(text).hits
 
     def examine(self, text: str) -> Scan:
@@ -195,18 +195,16 @@ class _Scanning:
         self._single: frozenset[str] = frozenset()
         self._weightless: frozenset[str] = frozenset()
         self._anchored: dict[tuple[str, ...], Sequence[_Anchored]] = {}
+        self._hits: dict[str, dict[PatternHit, None]] = {}
         self._counted = (0, 0)
         self._words = 0
         self._steps = 0
 
     def run(self) -> Scan:
         """Looks at each different part, then reads around those of interest."""
-        hits: list[PatternHit] = []
         for begin, end in self._passages(self._parts_of_interest()):
-            hits.extend(self._hits_in(self._words_of(begin, end), MAX_HITS - len(hits)))
-            if len(hits) >= MAX_HITS:
-                break
-        hits.sort(key=lambda hit: (hit.start, hit.end, hit.pattern_id))
+            self._compare(self._words_of(begin, end))
+        hits = sorted(chain.from_iterable(self._hits.values()), key=lambda hit: (hit.start, hit.end, hit.pattern_id))
         return Scan(tuple(hits), self._words, self._steps)
 
     def _parts_of_interest(self) -> dict[str, _Reach]:
@@ -326,18 +324,18 @@ class _Scanning:
             index += 1
         return index
 
-    def _hits_in(self, passage: _Passage, most: int) -> list[PatternHit]:
-        hits: list[PatternHit] = []
+    def _compare(self, passage: _Passage) -> None:
+        """Keeps what the passage has of the patterns that do not have enough hits yet."""
         forms = [word.forms for word in passage.words]
         for position, readings in enumerate(forms):
-            if len(hits) >= most:
-                break
             for pattern, sequence in self._anchored_at(readings):
+                hits = self._hits.setdefault(pattern.id, {})
+                if len(hits) >= MAX_HITS:
+                    continue
                 span, steps = sequence.around(forms, position)
                 self._steps += steps + 1
                 if span is not None:
-                    hits.append(self._hit(pattern, passage, span))
-        return list(dict.fromkeys(hits))[:most]
+                    hits[self._hit(pattern, passage, span)] = None
 
     def _anchored_at(self, readings: tuple[str, ...]) -> Sequence[_Anchored]:
         """The patterns that are looked for around a word of these forms."""
