@@ -30,13 +30,14 @@ from shared.detection.frames import VideoFrames
 from shared.domain import detections, timeline
 from shared.domain.assets import Detection
 from shared.domain.costs import Machine, compute_cost
-from shared.domain.moderation.findings import PARTS, Evidence, MediaKind, Part
-from shared.domain.moderation.moments import frame_moments
+from shared.domain.moderation.findings import PARTS, Count, Evidence, MediaKind, Part
+from shared.domain.moderation.moments import frame_moments, scene_starts
 from shared.domain.moderation.prices_of_looks import image_cost, text_cost, video_cost
 from shared.domain.moderation.profiles import Profile
 from shared.domain.moderation.verdicts import Status, in_doubt, judge
 from shared.errors import MediaUnusable
 from shared.handlers import witnesses
+from shared.handlers.looking import SCENES
 from shared.policies import load_patterns, load_profile
 from shared.ports import Detector
 from shared.settings import BUNDLED_MODEL
@@ -103,7 +104,8 @@ def _look(clip: Path, profile: Profile, detector: Detector, deps: witnesses.Deps
         found = Detection(segments, peak, run.duration, truncated=run.truncated, model=detector.version)
         began = time.perf_counter()
         curve = timeline.probabilities_over_time(run.windows, run.duration)
-        moments = frame_moments(run.duration, curve, segments, profile.video.frames)
+        scenes = scene_starts(run.fingerprint)
+        moments = frame_moments(run.duration, curve, segments, profile.video.frames, scenes)
         frames = VideoFrames().sample(stream, moments)
     evidence = witnesses.look(
         frames,
@@ -114,6 +116,7 @@ def _look(clip: Path, profile: Profile, detector: Detector, deps: witnesses.Deps
         lambda _usd, _note: None,
         clip.name,
         detection=found,
+        shots=Count(len(scenes), SCENES) if run.fingerprint else None,
     )
     here, there = judge(evidence, profile), judge(_as_if_all_had_answered(evidence), profile)
     took = time.perf_counter() - began

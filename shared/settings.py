@@ -273,7 +273,7 @@ class MaintainSettings(Settings, QuarantineSettings):
 
     media_bucket: str = variable("MEDIA_BUCKET")
     grace_seconds: float = variable("SWEEP_GRACE_SECONDS", _seconds, default=300.0)
-    video_endpoint: str | None = variable("VIDEO_INTELLIGENCE_ENDPOINT", default=None)
+    video_endpoint: str | None = variable("VIDEO_INTELLIGENCE_ENDPOINT", _address, default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -324,16 +324,10 @@ class WitnessBudgetSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WitnessSettings(ProfileSettings, WitnessBudgetSettings):
-    """Who looks at uploads. `*_endpoint`: another place than Google's, without TLS.
-
-    `video_budget` 0: Video Intelligence is never asked.
-    """
+class WitnessSettings(ProfileSettings, WitnessBudgetSettings, GoogleWitnessSettings):
+    """Who looks at uploads. `video_budget` 0: Video Intelligence is never asked."""
 
     video_budget: float | None = variable("BUDGET_USD_VIDEO_INTELLIGENCE", _dollars, default=None)
-    vision_endpoint: str | None = variable("VISION_ENDPOINT", default=None)
-    language_endpoint: str | None = variable("LANGUAGE_ENDPOINT", default=None)
-    video_endpoint: str | None = variable("VIDEO_INTELLIGENCE_ENDPOINT", default=None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -189,7 +189,7 @@ def _kind(head: bytes, declared: MediaKind | None) -> MediaKind:
             "The media is neither a picture (JPEG, PNG, GIF, WebP, BMP, TIFF) nor a video (MP4, MOV, AVI, MKV, WebM).",
         )
     if declared is not None and kind is not declared:
-        raise Malformed("type_contradicted", f"The media was declared as type '{declared}', but it is a {kind}.")
+        raise Malformed("type_contradicted", f"The media was declared as type '{declared}', but is of type '{kind}'.")
     return kind
 
 

@@ -26,7 +26,9 @@ from shared.domain.moderation.receipts import Status, Verdict
 from shared.domain.moderation.verdicts import in_doubt, judge
 from shared.errors import FetchFailed
 from shared.handlers import caching, media_sources, shadowing, witnesses
+from shared.handlers.looking import SCENES
 from shared.handlers.media_sources import MediaFile, PictureFile, VideoFile
+from shared.handlers.stills import still_frames
 from shared.ports import Clock, DetectionRun, Detector, Frame, FrameSampler, MediaProbe, PictureReader
 from shared.records import from_data, to_data
 
@@ -54,9 +56,6 @@ NO_FULL_LOOK = Gap(Part.ADULT, "not_available", f"{_WANTED}, which is not asked 
 TRUNCATED = Gap(
     Part.VIOLENCE, "truncated", "The file ends early, or is damaged in part: what is missing was not looked at."
 )
-
-SHOT_WITNESS = "fingerprint-cuts"
-"""Cuts told from two pictures a second: of shots shorter than a second it counts fewer than there are."""
 
 
 class OutOfTime(FetchFailed):
@@ -278,7 +277,7 @@ def _seen(media: MediaFile, order: Order, deps: Deps) -> _Seen:
 def _seen_in_picture(media: PictureFile, order: Order, deps: Deps) -> _Seen:
     """Of an animation several frames: its first alone would be a way to hide the others."""
     facts = deps.pixels.pictures.read(media.data, at_most=order.profile.video.frames)
-    return _Seen([Frame(picture.data, picture.width, picture.height) for picture in facts.pictures])
+    return _Seen(still_frames(facts))
 
 
 def _seen_in_video(media: VideoFile, order: Order, deps: Deps) -> _Seen:
@@ -289,7 +288,7 @@ def _seen_in_video(media: VideoFile, order: Order, deps: Deps) -> _Seen:
     moments = frame_moments(run.duration, probabilities, found.segments, order.profile.video.frames, scenes)
     with media.open() as stream:
         frames = deps.pixels.frames.sample(stream, moments)
-    shots = Count(len(scenes), SHOT_WITNESS) if run.fingerprint else None
+    shots = Count(len(scenes), SCENES) if run.fingerprint else None
     return _Seen(frames, found, shots)
 
 

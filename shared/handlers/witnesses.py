@@ -171,7 +171,7 @@ def _look_at_frames(
         texts = [
             Read(one.text, Place(frame.seconds, frame.seconds))
             for frame, one in zip(chosen, found, strict=True)
-            if one.error is None and one.text
+            if one.text
         ]
         return _with_cuts(seen, frames, chosen, able, features), texts
     return Evidence(kind, gaps=gaps_of_features(able, exhausted.code, exhausted.sentence)), []

@@ -40,7 +40,8 @@ MAX_ID_CHARACTERS = 200
 class MediaItem(BaseModel):
     """`url`: `https://…`, `http://…`, `data:…;base64,…` or `gs://bucket/object`. Without a `type`, the bytes tell it.
 
-    `id`: the client's own name of the content, by which DELETE /cache/{media_id} finds it; made, if there is none.
+    `id`: the client's own name of the content, by which DELETE /cache/{media_id} finds it; without one, the same URL
+    has the same made one each time.
     """
 
     url: str = Field(min_length=1)
@@ -167,21 +168,19 @@ class _Desk:
 
 def _items(asked: Sequence[MediaItem]) -> list[Item]:
     """Raises `Malformed` for ids that can't be shown, or that name two items."""
-    items = [Item(_media_id(each.id), each.url, MediaKind(each.type) if each.type else None) for each in asked]
     seen: set[str] = set()
-    for item in items:
-        if item.media_id in seen:
-            raise Malformed("repeated_id", f"media_list: the id '{item.media_id}' is given to more than one item.")
-        seen.add(item.media_id)
-    return items
+    for given in (each.id for each in asked if each.id is not None):
+        if not is_shown_text(given, MAX_ID_CHARACTERS):
+            raise Malformed("invalid_id", f"media_list: an id must be 1 to {MAX_ID_CHARACTERS} printable characters.")
+        if given in seen:
+            raise Malformed("repeated_id", f"media_list: the id '{given}' is given to more than one item.")
+        seen.add(given)
+    return [Item(_media_id(each), each.url, MediaKind(each.type) if each.type else None) for each in asked]
 
 
-def _media_id(given: str | None) -> str:
-    if given is None:
-        return ids.new_uuid()
-    if not is_shown_text(given, MAX_ID_CHARACTERS):
-        raise Malformed("invalid_id", f"media_list: an id must be 1 to {MAX_ID_CHARACTERS} printable characters.")
-    return given
+def _media_id(asked: MediaItem) -> str:
+    """A made one is of the URL: one that is new each time would be stored at every hit, and crowd out others."""
+    return asked.id if asked.id is not None else ids.derived_uuid("media", asked.type or "", asked.url)
 
 
 def _config(deps: moderation_batch.Deps, strict: bool) -> dict[str, Any]:

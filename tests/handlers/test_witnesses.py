@@ -11,6 +11,8 @@ from shared.domain.detections import Segment
 from shared.domain.moderation.findings import Count, Evidence, MediaKind, Part
 from shared.domain.moderation.prices_of_looks import image_cost, text_cost
 from shared.domain.moderation.profiles import Profile
+from shared.domain.moderation.receipts import Status
+from shared.domain.moderation.verdicts import judge
 from shared.handlers import witnesses
 from shared.handlers.spending import Spending
 from shared.policies import load_patterns, load_profile
@@ -154,6 +156,16 @@ def test_what_was_seen_beside_an_error_counts_and_covers_nothing(profile: Profil
     assert [each.name for each in evidence.sightings] == ["Gun"]
     assert evidence.covered(Part.OBJECTS) == 0.0
     assert gap(evidence, Part.OBJECTS) == "incomplete_answer"
+
+
+def test_what_was_read_beside_an_error_is_scanned_and_covers_nothing(profile: Profile) -> None:
+    partly = ImageAnnotation(text="I will kill you tonight", error=failure("incomplete_answer", 1))
+
+    evidence = look(profile, ScriptedAnnotator(lambda _: partly))
+
+    assert [each.name for each in evidence.sightings] == ["en.threat.kill_you"]
+    assert evidence.covered(Part.PATTERNS) == 0.0
+    assert judge(evidence, profile).status is Status.FAIL
 
 
 def test_categories_of_a_language_that_is_not_supported_count_and_cover_nothing(profile: Profile) -> None:

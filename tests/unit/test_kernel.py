@@ -78,6 +78,21 @@ class TestSettings:
         with pytest.raises(SettingsError, match=r"VISION_ENDPOINT \(is no host:port\)"):
             settings.load(settings.GoogleWitnessSettings, {"VISION_ENDPOINT": endpoint})
 
+    @pytest.mark.parametrize(
+        "function",
+        [
+            settings.ModerateSettings,
+            settings.AnnotateSettings,
+            settings.MaintainSettings,
+            settings.ModerationSettings,
+        ],
+    )
+    def test_every_function_that_asks_an_analyser_refuses_it(
+        self, function: type[settings.GoogleWitnessSettings]
+    ) -> None:
+        with pytest.raises(SettingsError, match=r"VIDEO_INTELLIGENCE_ENDPOINT \(is no host:port\)"):
+            settings.load(function, {"VIDEO_INTELLIGENCE_ENDPOINT": "http://localhost:9000"})
+
     @pytest.mark.parametrize("budget", ["-1", "nan", "inf", "ten", "1,5"])
     def test_a_budget_is_an_amount(self, budget: str) -> None:
         with pytest.raises(SettingsError, match="BUDGET_USD_GEMINI"):

@@ -106,6 +106,12 @@ def test_only_so_many_hits_are_kept() -> None:
     assert len(PATTERNS.scan("I will kill you. " * 10_000)) == MAX_HITS
 
 
+def test_no_number_of_harmless_hits_hides_a_threat() -> None:
+    found = PATTERNS.scan("drink beer " * 10_000 + "I will kill you")
+    assert found[-1].pattern_id == "en.threat.kill_you"
+    assert [hit.pattern_id for hit in found[:-1]] == ["en.alcohol.use"] * MAX_HITS
+
+
 @given(st.text(st.characters(), max_size=300))
 def test_no_text_makes_a_scan_fail(text: str) -> None:
     assert all(0 <= hit.start < hit.end <= len(text) for hit in PATTERNS.scan(text))

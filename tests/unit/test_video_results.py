@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.adapters.google.analyser_calls import LIKELIHOODS
-from shared.adapters.google.video_results import _CONFIDENCES, KEPT, MAX_NAME, read_result
+from shared.adapters.google.video_results import _CONFIDENCES, KEPT, KEPT_TEXTS, MAX_NAME, read_result
 from shared.domain.moderation.findings import Likelihood
 from shared.errors import Malformed, Retryable
 from shared.ports import Spotted, VideoAnnotation
@@ -316,6 +316,14 @@ def test_the_most_confident_are_kept_whatever_the_order() -> None:
     assert [each.name for each in found] == [f"label {number}" for number in range(999, 999 - KEPT, -1)]
 
 
+@pytest.mark.parametrize(("more", "problems"), [(0, set()), (1, {"texts"}), (KEPT_TEXTS, {"texts"})])
+def test_texts_that_are_too_many_to_keep_are_a_problem_and_not_forgotten(more: int, problems: set[str]) -> None:
+    texts = [{"text": f"line {number}", "segments": [{"confidence": 0.9}]} for number in range(KEPT_TEXTS + more)]
+    found = read(entry(text_annotations=texts))
+    assert len(found.texts or ()) == KEPT_TEXTS
+    assert found.problems.keys() == problems
+
+
 def test_one_name_everywhere_does_not_push_the_others_out() -> None:
     crowd = [label("person", 0.99, f"{second}s") for second in range(5 * KEPT)]
     found = read(entry(shot_label_annotations=[*crowd, label("gun", 0.6)])).labels or ()
@@ -369,5 +377,5 @@ def test_two_hundred_megabytes_are_read_in_little_memory() -> None:
     stream = _Endless(200_000_000)
     found = read_result(stream)  # type: ignore[arg-type]
     assert stream.bytes_read > 200_000_000
-    assert len(found.texts or ()) == KEPT
+    assert len(found.texts or ()) == KEPT_TEXTS
     assert stream.most_memory - before < 20 << 20

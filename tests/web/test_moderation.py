@@ -375,6 +375,18 @@ class TestCache:
         assert first == second
         assert len(desk.images.asked) == 1
 
+    def test_many_hits_without_an_id_crowd_out_no_clients_own(self, desk: Desk) -> None:
+        client = desk.client()
+        client.post("/moderate", json={"media_list": [{"url": inline(picture()), "id": "mine"}]})
+        made = {one(client, inline(picture()))["media_id"] for _ in range(verdict_cache.MAX_MEDIA_IDS)}
+        assert len(made) == 1
+        assert client.delete("/cache/mine").json() == {"deleted": 1}
+
+    def test_a_made_id_finds_what_is_cached(self, desk: Desk) -> None:
+        client = desk.client()
+        made = one(client, inline(picture()))["media_id"]
+        assert client.delete(f"/cache/{made}").json() == {"deleted": 1}
+
     def test_changed_bytes_at_one_url_are_looked_at_anew(self, desk: Desk) -> None:
         served = [picture(1)]
 

@@ -23,7 +23,9 @@ from shared.errors import Malformed
 from shared.ports import Spotted, VideoAnnotation
 
 KEPT = 200
-"""Of explicit frames, of labels and of texts: the most confident, of labels and texts one for each name."""
+"""Of explicit frames and of labels: the most confident, of labels one for each name."""
+KEPT_TEXTS = 1000
+"""Of texts, one for each. What is worst is seldom what is surest here, so that more are a problem that is told."""
 MAX_NAME = 500
 """Characters."""
 MAX_DEPTH = 64
@@ -82,6 +84,7 @@ _CONFIDENCES: Mapping[str, float] = {"UNLIKELY": 0.35, "POSSIBLE": 0.6, "LIKELY"
 
 _FAILED = "Video Intelligence could not evaluate this of the video."
 _INCOMPLETE = "Video Intelligence evaluated this of a part of the video only."
+_TOO_MANY = f"The video shows more than {KEPT_TEXTS} texts: those that were recognised least surely were not judged."
 _LEFT_OUT = "Video Intelligence's result says nothing of this."
 
 
@@ -129,8 +132,9 @@ def _malformed(what: str) -> Malformed:
 
 @dataclass
 class _Best:
-    """The most confident ones, at most `KEPT` when asked, at most twice as many in between."""
+    """The most confident ones, at most `most` when asked, at most twice as many in between."""
 
+    most: int = KEPT
     by_key: dict[object, Spotted] = field(default_factory=dict)
     lowest: float = -1.0
 
@@ -139,15 +143,24 @@ class _Best:
         if spotted.confidence <= (known.confidence if known else self.lowest):
             return
         self.by_key[key] = spotted
-        if len(self.by_key) >= 2 * KEPT:
+        if len(self.by_key) >= 2 * self.most:
             self._cut()
 
     def _cut(self) -> None:
-        kept = sorted(self.by_key.items(), key=lambda item: (-item[1].confidence, item[1].start))[:KEPT]
+        kept = sorted(self.by_key.items(), key=lambda item: (-item[1].confidence, item[1].start))[: self.most]
         self.by_key, self.lowest = dict(kept), kept[-1][1].confidence
 
     def all(self) -> tuple[Spotted, ...]:
-        return tuple(sorted(self.by_key.values(), key=lambda each: (-each.confidence, each.start, each.name))[:KEPT])
+        return tuple(sorted(self.by_key.values(), key=_surest)[: self.most])
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether there were more than are kept."""
+        return self.lowest >= 0 or len(self.by_key) > self.most
+
+
+def _surest(each: Spotted) -> tuple[float, float, str]:
+    return -each.confidence, each.start, each.name
 
 
 @dataclass
@@ -172,7 +185,7 @@ class _Reading:
         self._troubled: set[str] = set()
         self._failed = False
         self._shots = 0
-        self._found = {"explicit": _Best(), "labels": _Best(), "texts": _Best()}
+        self._found = {"explicit": _Best(), "labels": _Best(), "texts": _Best(KEPT_TEXTS)}
 
     def take_all(self, events: list[tuple[str, Any]]) -> None:
         """Takes the parser's events, and empties the list."""
@@ -218,6 +231,8 @@ class _Reading:
                 problems[kind] = _FAILED
             elif kind not in self._seen and not (looked and kind in {"labels", "texts"}):
                 problems[kind] = _LEFT_OUT
+        if self._found["texts"].is_cut:
+            problems.setdefault("texts", _TOO_MANY)
         return problems
 
     def _evaluated(self, kind: str, problems: Mapping[str, str]) -> bool:

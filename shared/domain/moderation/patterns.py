@@ -17,16 +17,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from functools import reduce
-from itertools import chain
+from itertools import chain, compress
 from typing import NamedTuple
 
 from shared.domain.moderation.findings import Tier
 from shared.domain.moderation.folding import SIGNS, fold, lines_with_long_runs
-from shared.domain.moderation.grammar import WordSequence
+from shared.domain.moderation.grammar import Span, WordSequence
 from shared.domain.moderation.words import SPELLED_LETTERS, STEM, Vocabulary, Word, read_words
 
-MAX_HITS = 256
-"""As many hits of a text are kept: by then everything that will be decided about it is decided."""
+MAX_HITS = 16
+"""Kept of each pattern, its first: more of the same decide nothing, and must not keep another's from being found."""
 
 
 class TextCategory(StrEnum):
@@ -98,7 +98,7 @@ class PatternSet:
         return self._anchors.most_steps
 
     def scan(self, text: str) -> tuple[PatternHit, ...]:
-        """The first `MAX_HITS` hits in `text` in the order of their places. Never raises."""
+        """The hits in `text` in the order of their places, of each pattern the first `MAX_HITS`. Never raises."""
         return self.examine(text).hits
 
     def examine(self, text: str) -> Scan:
@@ -176,6 +176,14 @@ class _Kind(IntEnum):
     CANDIDATE = 4
 
 
+class _Passage(NamedTuple):
+    """The words of some parts from `begin` on; each is placed from its stretch's beginning, which `offsets` tells."""
+
+    begin: int
+    words: Sequence[Word]
+    offsets: Sequence[int]
+
+
 class _Scanning:
     """One scan of one text: its parts between blanks, and what is known of each different one."""
 
@@ -186,20 +194,17 @@ class _Scanning:
         self._read: dict[str, tuple[Word, ...]] = {}
         self._single: frozenset[str] = frozenset()
         self._weightless: frozenset[str] = frozenset()
+        self._anchored: dict[tuple[str, ...], Sequence[_Anchored]] = {}
+        self._hits: dict[str, dict[PatternHit, None]] = {}
+        self._counted = (0, 0)
         self._words = 0
         self._steps = 0
 
     def run(self) -> Scan:
         """Looks at each different part, then reads around those of interest."""
-        hits: list[PatternHit] = []
-        offset = part = 0
         for begin, end in self._passages(self._parts_of_interest()):
-            offset += sum(map(len, self._parts[part:begin])) + begin - part
-            part = begin
-            hits.extend(self._hits_in(self._words_of(begin, end, offset), MAX_HITS - len(hits)))
-            if len(hits) >= MAX_HITS:
-                break
-        hits.sort(key=lambda hit: (hit.start, hit.end, hit.pattern_id))
+            self._compare(self._words_of(begin, end))
+        hits = sorted(chain.from_iterable(self._hits.values()), key=lambda hit: (hit.start, hit.end, hit.pattern_id))
         return Scan(tuple(hits), self._words, self._steps)
 
     def _parts_of_interest(self) -> dict[str, _Reach]:
@@ -264,7 +269,7 @@ class _Scanning:
         """Where anchors are: the part that holds one, or the first of several that spell one, and the part after."""
         interesting = anchors.keys() | self._single
         after = 0
-        for index in [index for index, part in enumerate(self._parts) if part in interesting]:
+        for index in compress(range(len(self._parts)), map(interesting.__contains__, self._parts)):
             if index < after:
                 continue
             after = index + 1
@@ -297,18 +302,21 @@ class _Scanning:
             words += self._parts[index] not in self._weightless
         return index
 
-    def _words_of(self, begin: int, end: int, offset: int) -> list[Word]:
-        """The words of the parts from `begin` to before `end`, the first of which begins at `offset`."""
+    def _words_of(self, begin: int, end: int) -> _Passage:
+        """The words of the parts from `begin` to before `end`."""
         words: list[Word] = []
-        index = begin
+        offsets: list[int] = []
+        index, offset = begin, 0
         while index < end:
             after = self._end_of_letters(index, end) if self._parts[index] in self._single else index + 1
             stretch = self._parts[index] if after == index + 1 else " ".join(self._parts[index:after])
-            words.extend([Word(forms, start + offset, stop + offset) for forms, start, stop in self._words_in(stretch)])
+            found = self._words_in(stretch)
+            words += found
+            offsets += [offset] * len(found)
             offset += len(stretch) + 1
             index = after
         self._words += len(words)
-        return words
+        return _Passage(begin, words, offsets)
 
     def _end_of_letters(self, index: int, end: int) -> int:
         """The end of the parts from here on that hold single letters or no words."""
@@ -316,33 +324,48 @@ class _Scanning:
             index += 1
         return index
 
-    def _hits_in(self, words: Sequence[Word], most: int) -> list[PatternHit]:
-        hits: list[PatternHit] = []
-        forms = [word.forms for word in words]
-        for position, word in enumerate(words):
-            if len(hits) >= most:
-                break
-            for pattern, sequence in chain.from_iterable(map(self._anchors.of, word.forms)):
+    def _compare(self, passage: _Passage) -> None:
+        """Keeps what the passage has of the patterns that do not have enough hits yet."""
+        forms = [word.forms for word in passage.words]
+        for position, readings in enumerate(forms):
+            for pattern, sequence in self._anchored_at(readings):
+                hits = self._hits.setdefault(pattern.id, {})
+                if len(hits) >= MAX_HITS:
+                    continue
                 span, steps = sequence.around(forms, position)
                 self._steps += steps + 1
                 if span is not None:
-                    hits.append(_hit(pattern, words[span[0]], words[span[1]]))
-        return list(dict.fromkeys(hits))[:most]
+                    hits[self._hit(pattern, passage, span)] = None
+
+    def _anchored_at(self, readings: tuple[str, ...]) -> Sequence[_Anchored]:
+        """The patterns that are looked for around a word of these forms."""
+        anchored = self._anchored.get(readings)
+        if anchored is None:
+            anchored = self._anchored[readings] = [*chain.from_iterable(map(self._anchors.of, readings))]
+        return anchored
+
+    def _hit(self, pattern: Pattern, passage: _Passage, span: Span) -> PatternHit:
+        first, last = span
+        begin = self._offset_of(passage.begin)
+        return PatternHit(
+            pattern_id=pattern.id,
+            language=pattern.language,
+            category=pattern.category,
+            tier=pattern.tier,
+            confidence=pattern.confidence,
+            start=begin + passage.offsets[first] + passage.words[first].start,
+            end=begin + passage.offsets[last] + passage.words[last].end,
+        )
+
+    def _offset_of(self, index: int) -> int:
+        """Where a part begins in the text; asked for hits alone, in their order, so that no part is counted twice."""
+        part, offset = self._counted
+        offset += sum(map(len, self._parts[part:index])) + index - part
+        self._counted = index, offset
+        return offset
 
 
 def _with_plain_blanks(text: str) -> str:
     for blank in _ASCII_BLANKS if text.isascii() else _ASCII_BLANKS + _OTHER_BLANKS:
         text = text.replace(blank, " ")
     return text
-
-
-def _hit(pattern: Pattern, first: Word, last: Word) -> PatternHit:
-    return PatternHit(
-        pattern_id=pattern.id,
-        language=pattern.language,
-        category=pattern.category,
-        tier=pattern.tier,
-        confidence=pattern.confidence,
-        start=first.start,
-        end=last.end,
-    )
