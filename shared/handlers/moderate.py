@@ -142,7 +142,11 @@ def _taken_over(asset: Asset, version: str, earlier: Moderation, bucket: str, de
 def _look(asset: Asset, profile: Profile, name: str, deps: Deps, attempt: Attempt) -> Look:
     """What the witnesses saw: kept from before, or asked for now. Raises `Retryable` if some shall be asked again."""
     held = evidence.find(deps.documents, asset.id, name)
-    if held is not None and (held.generation, held.profile_version) != (asset.generation, profile.version):
+    if held is not None and held.generation != asset.generation:
+        held = None
+    # The whole video looks the same to every profile, so what was started for another one serves this one, too.
+    operation = None if held is None else held.operation
+    if held is not None and held.profile_version != profile.version:
         held = None
     if held is not None and (held.attempts >= attempt.number or not _worth_asking_again(held)):
         return held
@@ -154,6 +158,7 @@ def _look(asset: Asset, profile: Profile, name: str, deps: Deps, attempt: Attemp
         profile_version=profile.version,
         evidence=seen if held is None else combined(held.evidence, seen),
         attempts=attempt.number,
+        operation=operation,
     )
     evidence.save(deps.documents, look)
     if _worth_asking_again(look) and not attempt.is_last:
