@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -268,6 +269,19 @@ class TestWitnessesThatFail:
         assert verdict_on(pipeline, asset_id).verdict.profile == "strict"
 
 
+class StrictWhileStarting(ScriptedVideo):
+    """A client asks for strict moderation while the operation is started."""
+
+    def __init__(self, pipeline: Pipeline, bus: ListBus, asset_id: str) -> None:
+        super().__init__()
+        self._ask = partial(analyze.request_analysis, asset_id, analyze_deps(pipeline, bus), strict_mode=True)
+
+    def start(self, object_name: str, output_name: str) -> str:
+        """As always, with the client's order in between."""
+        self._ask()
+        return super().start(object_name, output_name)
+
+
 class RacingImages:
     """An answer during which somebody else writes to the asset, once."""
 
@@ -456,6 +470,27 @@ class TestInDoubt:
         assert verdict.status is Status.FAIL
         assert pipeline.texts.asked == ["I will kill you tonight"]
         assert verdict_on(pipeline, asset_id).incident is not None
+
+    def test_texts_of_a_part_of_the_video_leave_the_rest_unread(self, pipeline: Pipeline, bus: ListBus) -> None:
+        always_full(pipeline)
+        seeing(pipeline, replace(innocent(), text=None))
+        asset_id, notification = pipeline.upload("calm")
+        run_through(pipeline, bus, notification)
+        found = replace(clean(), problems={"texts": "Only a part of the video."})
+        pipeline.handlers()["annotate"](result(pipeline, annotation_name(asset_id, FIRST_LOOK), found))
+        assert Part.PATTERNS in {gap.part for gap in verdict_on(pipeline, asset_id).verdict.not_evaluated}
+
+    def test_strictness_that_comes_while_it_is_started_starts_no_second_one(
+        self, pipeline: Pipeline, bus: ListBus
+    ) -> None:
+        asset_id, notification = pipeline.upload("calm")
+        moderated = moderate_message(pipeline, bus, notification)
+        seeing(pipeline, DOUBTFUL)
+        pipeline.video = video = StrictWhileStarting(pipeline, bus, asset_id)
+        pipeline.handlers()["moderate"](moderated)
+        assert len(video.started) == 1
+        moderation = verdict_on(pipeline, asset_id)
+        assert (moderation.strict, moderation.operation and moderation.operation.name) == (True, "operation-1")
 
     def test_a_result_that_is_heard_of_twice_is_read_once(self, pipeline: Pipeline, bus: ListBus) -> None:
         always_full(pipeline)
@@ -679,4 +714,5 @@ def test_the_shadow_profile_is_scored_and_decides_nothing(pipeline: Pipeline, bu
         "FAIL",
         True,
     )
+    assert compared.causes == ("violence: violence",)
     assert verdict_on(pipeline, asset_id).verdict.status is Status.PASS
