@@ -185,6 +185,7 @@ def _ask(asset: Asset, profile: Profile, deps: Deps, attempt: Attempt) -> Eviden
         asset.id,
         detection=asset.detection,
         shots=seen.shots,
+        missing=seen.missing,
     )
 
 

@@ -20,7 +20,7 @@ from shared.domain import detections, timeline
 from shared.domain.assets import Detection
 from shared.domain.moderation.details import Details, details_of, is_worth_asking_again
 from shared.domain.moderation.findings import Count, Evidence, Gap, MediaKind, Part
-from shared.domain.moderation.moments import frame_moments, scene_starts
+from shared.domain.moderation.moments import frame_moments, scene_starts, without_picture
 from shared.domain.moderation.profiles import Profile
 from shared.domain.moderation.receipts import Status, Verdict
 from shared.domain.moderation.verdicts import in_doubt, judge
@@ -224,6 +224,7 @@ def _look(seen: _Seen, looked_at: _Identified, order: Order, deps: Deps) -> Evid
         looked_at.sha256,
         detection=seen.detection,
         shots=seen.shots,
+        missing=seen.missing,
     )
 
 
@@ -267,6 +268,7 @@ class _Seen:
     frames: Sequence[Frame]
     detection: Detection | None = None
     shots: Count | None = None
+    missing: int = 0
 
 
 def _seen(media: MediaFile, order: Order, deps: Deps) -> _Seen:
@@ -290,7 +292,7 @@ def _seen_in_video(media: VideoFile, order: Order, deps: Deps) -> _Seen:
     with media.open() as stream:
         frames = deps.pixels.frames.sample(stream, moments)
     shots = Count(len(scenes), SHOT_WITNESS) if run.fingerprint else None
-    return _Seen(frames, found, shots)
+    return _Seen(frames, found, shots, without_picture(moments, [frame.seconds for frame in frames]))
 
 
 def _detected(media: VideoFile, order: Order, deps: Deps) -> DetectionRun:

@@ -85,13 +85,16 @@ def look(
     *,
     detection: Detection | None = None,
     shots: Count | None = None,
+    missing: int = 0,
 ) -> Evidence:
     """The evidence of 0 to 10 `frames`, of our own detector where it has looked, and of the text in the pictures.
 
+    `missing`: how many more pictures were wanted and could not be decoded; nothing is known of them.
     Raises `Retryable` when the store, in which the budget is kept, is away.
     """
     able = [feature for feature in features if feature not in deps.images.unable]
     seen, texts = _look_at_frames(frames, kind, able, deps, _Bill(deps.vision_money, charge, spread_by))
+    seen = _with_missing(seen, len(frames), missing)
     evidence = _with_unasked(seen, features, deps.images)
     if Feature.TEXT in able:
         read = read_texts(texts, kind, seen.covered(Part.PATTERNS), profile, deps, charge, spread_by)
@@ -190,6 +193,18 @@ def _ask_about_frames(
 ) -> tuple[list[ImageAnnotation], float]:
     usd = 0.0 if bill.money is None else image_cost(len(frames), features, bill.money.now())
     return _paid(usd, bill, lambda: images.annotate(frames, features)), usd
+
+
+def _with_missing(seen: Evidence, taken: int, missing: int) -> Evidence:
+    """What was evaluated of the pictures that could be taken was evaluated of that share of the video."""
+    if not missing:
+        return seen
+    sentence = f"Of {missing} of {taken + missing} moments of the video no picture could be decoded."
+    return replace(
+        seen,
+        coverage={part: share * taken / (taken + missing) for part, share in seen.coverage.items()},
+        gaps=(*seen.gaps, *(Gap(part, "not_decoded", sentence) for part in seen.coverage)),
+    )
 
 
 def _with_unasked(seen: Evidence, features: Sequence[Feature], images: ImageAnnotator) -> Evidence:

@@ -27,6 +27,7 @@ from tests.handlers.pipeline import (
     ListBus,
     Pipeline,
     ScriptedVideo,
+    WordFrames,
     deliver,
     delivery_of,
     ledger,
@@ -92,6 +93,17 @@ class TestTheFramesDecide:
         assert json.loads(message.data)["status"] == "PASS"
         assert asset.complete
         assert asset.quarantine is None
+
+    def test_what_cannot_be_decoded_is_not_covered(
+        self, pipeline: Pipeline, bus: ListBus, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        whole = WordFrames.sample
+        monkeypatch.setattr(WordFrames, "sample", lambda *asked: whole(*asked)[:1])
+        asset_id, notification = pipeline.upload("calm")
+        run_through(pipeline, bus, notification)
+        verdict = verdict_on(pipeline, asset_id).verdict
+        assert {"not_decoded"} <= {gap.code for gap in verdict.not_evaluated}
+        assert verdict.confidence < 0.6
 
     def test_what_the_look_costs_is_on_the_ledger(self, pipeline: Pipeline, bus: ListBus) -> None:
         asset_id, notification = pipeline.upload("calm")

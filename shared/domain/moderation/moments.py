@@ -21,6 +21,9 @@ from shared.ports import FINGERPRINT_HZ, FINGERPRINT_SIDE
 
 MOST_FRAMES = 10
 
+NEAR_SECONDS = 1.51
+"""A picture this near stands for its moment; those who take pictures take none that is further off than 1.5 s."""
+
 LEAST_CHANGE = 16.0
 """Gray levels (0-255), the mean over the picture. A fingerprint too still to be kept (`likeness.LEAST_MOVEMENT`) has no
 cut by this measure, so that one scene is what is true of it."""
@@ -47,6 +50,12 @@ def frame_moments(
     peaks = timeline.peaks(probabilities, segments, count // 2)
     wanted = [*peaks, *_unseen(scenes, duration, peaks), *timeline.spread_evenly(duration, count)]
     return timeline.apart(wanted, duration, count)
+
+
+def without_picture(moments: Sequence[float], shown: Sequence[float | None]) -> int:
+    """How many of the moments no picture is near that could be taken: nobody saw what is there."""
+    times = [time for time in shown if time is not None]
+    return sum(all(abs(moment - time) > NEAR_SECONDS for time in times) for moment in moments)
 
 
 def scene_starts(fingerprint: bytes) -> tuple[float, ...]:

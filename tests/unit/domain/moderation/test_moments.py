@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from shared.domain.detections import Segment
-from shared.domain.moderation.moments import MOST_FRAMES, frame_moments, scene_starts, shot_count
+from shared.domain.moderation.moments import MOST_FRAMES, frame_moments, scene_starts, shot_count, without_picture
 from shared.domain.timeline import HZ
 from shared.ports import FINGERPRINT_SIDE
 
@@ -150,3 +150,11 @@ def test_moments_lie_in_the_video_apart_and_in_order(
     assert 1 <= len(found) <= count
     assert all(0 <= moment < duration for moment in found)
     assert all(following - earlier >= 1 / HZ for earlier, following in pairwise(found))
+
+
+@pytest.mark.parametrize(
+    ("shown", "missing"),
+    [((1.0, 5.0, 9.0), 0), ((0.2, 6.4, 8.0), 0), ((1.0,), 2), ((1.0, 5.0, None), 1), ((), 3)],
+)
+def test_moments_without_a_picture_near_them(shown: tuple[float | None, ...], missing: int) -> None:
+    assert without_picture((1.0, 5.0, 9.0), shown) == missing
