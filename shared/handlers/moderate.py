@@ -150,7 +150,10 @@ def _look(asset: Asset, profile: Profile, name: str, deps: Deps, attempt: Attemp
         held = None
     if held is not None and (held.attempts >= attempt.number or not _worth_asking_again(held)):
         return held
-    seen = _ask(asset, profile, deps, attempt)
+    if held is not None and _only_texts_are_missing(held):
+        seen = witnesses.read_again(held.evidence, deps.witnesses, attempt.charge, asset.id)
+    else:
+        seen = _ask(asset, profile, deps, attempt)
     look = Look(
         asset_id=asset.id,
         name=name,
@@ -167,7 +170,16 @@ def _look(asset: Asset, profile: Profile, name: str, deps: Deps, attempt: Attemp
 
 
 def _worth_asking_again(look: Look) -> bool:
-    return any(gap.tries > look.attempts for gap in look.evidence.gaps)
+    return bool(_asked_again(look))
+
+
+def _asked_again(look: Look) -> set[Part]:
+    return {gap.part for gap in look.evidence.gaps if gap.tries > look.attempts}
+
+
+def _only_texts_are_missing(look: Look) -> bool:
+    """Whether the pictures were looked at, and read: nobody pays for that again because the text analyser is away."""
+    return _asked_again(look) <= {Part.CATEGORIES, Part.SENTIMENT}
 
 
 def _ask(asset: Asset, profile: Profile, deps: Deps, attempt: Attempt) -> Evidence:

@@ -145,6 +145,12 @@ def read_texts(
     return combined(by_pattern, _analyse(together, kind, share, deps.text, bill))
 
 
+def read_again(before: Evidence, deps: Deps, charge: Charge, spread_by: str) -> Evidence:
+    """What the text analyser, which alone had failed, says of what was read before. Raises `Retryable`."""
+    bill = _Bill(deps.language_money, charge, spread_by)
+    return _analyse(before.text, before.kind, before.covered(Part.PATTERNS), deps.text, bill)
+
+
 def _joined(texts: Sequence[Read]) -> str:
     """Each line once, as frames of a video show the same over and over."""
     lines = [line.strip() for read in texts for line in read.text.splitlines()]

@@ -209,6 +209,25 @@ class TestWitnessesThatFail:
         pipeline.handlers()["moderate"](replace(moderated, attempt=2))
         assert verdict_on(pipeline, asset_id).verdict.status is Status.PASS
 
+    def test_when_only_the_text_was_not_analysed_the_pictures_are_not_paid_again(
+        self, pipeline: Pipeline, bus: ListBus
+    ) -> None:
+        away = {"categories": failure(), "sentiment": failure()}
+        pipeline.texts.said = TextAnnotation(problems=away)
+        seeing(pipeline, innocent("Mind the gap between train and platform"))
+        asset_id, notification = pipeline.upload("calm")
+        moderated = moderate_message(pipeline, bus, notification)
+        with pytest.raises(Retryable):
+            pipeline.handlers()["moderate"](moderated)
+        pipeline.texts.said = TextAnnotation(categories=(), sentiment=0.1, language="en")
+        pipeline.handlers()["moderate"](replace(moderated, attempt=2))
+        assert len(pipeline.images.asked) == 1
+        assert pipeline.texts.asked == ["Mind the gap between train and platform"] * 2
+        look = evidence.find(pipeline.documents, asset_id, FIRST_LOOK)
+        assert look is not None
+        assert [look.evidence.covered(part) for part in (Part.CATEGORIES, Part.SENTIMENT, Part.PATTERNS)] == [1.0] * 3
+        assert look.evidence.text == "Mind the gap between train and platform"
+
     def test_the_last_attempt_decides_with_what_is_there(self, pipeline: Pipeline, bus: ListBus) -> None:
         seeing(pipeline, ImageAnnotation(error=failure()))
         asset_id, notification = pipeline.upload("fight")
