@@ -183,14 +183,12 @@ def _only_texts_are_missing(look: Look) -> bool:
 
 
 def _ask(asset: Asset, profile: Profile, deps: Deps, attempt: Attempt) -> Evidence:
-    # What costs nothing is asked of frames, too.
-    all_features = asset.kind is MediaKind.IMAGE or deps.witnesses.vision_money is None
     seen = frames_of(asset, profile, deps.pictures)
     attempt.report(0.3)
     return witnesses.look(
         seen.frames,
         asset.kind,
-        profile.image_features if all_features else profile.video.features,
+        witnesses.features_for(asset.kind, profile, deps.witnesses),
         profile,
         deps.witnesses,
         attempt.charge,

@@ -213,11 +213,10 @@ def _made(looked_at: _Identified, order: Order, deps: Deps) -> Moderated:
 def _look(seen: _Seen, looked_at: _Identified, order: Order, deps: Deps) -> Evidence:
     _check_time(order, deps)
     profile = order.profile
-    features = profile.image_features if looked_at.kind is MediaKind.IMAGE else profile.video.features
     return witnesses.look(
         seen.frames,
         looked_at.kind,
-        features,
+        witnesses.features_for(looked_at.kind, profile, deps.witnesses),
         profile,
         deps.witnesses,
         _to_the_receipt,

@@ -110,6 +110,12 @@ def look(
     return evidence
 
 
+def features_for(kind: MediaKind, profile: Profile, deps: Deps) -> tuple[Feature, ...]:
+    """What is asked of the pictures. What costs nothing is asked of a video's frames, too."""
+    everything = kind is MediaKind.IMAGE or deps.vision_money is None
+    return profile.image_features if everything else profile.video.features
+
+
 def read_texts(
     texts: Sequence[Read],
     kind: MediaKind,
