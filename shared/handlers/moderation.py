@@ -20,7 +20,7 @@ from shared.domain import detections, timeline
 from shared.domain.assets import Detection
 from shared.domain.moderation.details import Details, details_of, is_worth_asking_again
 from shared.domain.moderation.findings import Count, Evidence, Gap, MediaKind, Part
-from shared.domain.moderation.moments import frame_moments, scene_starts, without_picture
+from shared.domain.moderation.moments import SHOT_WITNESS, frame_moments, scene_starts, without_picture
 from shared.domain.moderation.profiles import Profile
 from shared.domain.moderation.receipts import Status, Verdict
 from shared.domain.moderation.verdicts import in_doubt, judge
@@ -54,9 +54,6 @@ NO_FULL_LOOK = Gap(Part.ADULT, "not_available", f"{_WANTED}, which is not asked 
 TRUNCATED = Gap(
     Part.VIOLENCE, "truncated", "The file ends early, or is damaged in part: what is missing was not looked at."
 )
-
-SHOT_WITNESS = "fingerprint-cuts"
-"""Cuts told from two pictures a second: of shots shorter than a second it counts fewer than there are."""
 
 
 class OutOfTime(FetchFailed):

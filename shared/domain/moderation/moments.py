@@ -21,6 +21,9 @@ from shared.ports import FINGERPRINT_HZ, FINGERPRINT_SIDE
 
 MOST_FRAMES = 10
 
+SHOT_WITNESS = "scenes-2hz"
+"""Who counts shots by these scenes: of shots shorter than a second, fewer than there are."""
+
 NEAR_SECONDS = 1.51
 """A picture this near stands for its moment; those who take pictures take none that is further off than 1.5 s."""
 
@@ -74,11 +77,6 @@ def scene_starts(fingerprint: bytes) -> tuple[float, ...]:
         if stands_out and highest and (not cuts or slot - cuts[-1] > 1):
             cuts.append(int(slot))
     return (0.0, *(slot / FINGERPRINT_HZ for slot in cuts))
-
-
-def shot_count(fingerprint: bytes) -> int:
-    """How many scenes there are, one at least. Of shots shorter than a second, fewer than there are."""
-    return len(scene_starts(fingerprint))
 
 
 def _unseen(scenes: Sequence[float], duration: float, seen: Sequence[float]) -> list[float]:
