@@ -37,7 +37,7 @@ from shared.domain.moderation.profiles import Profile
 from shared.domain.moderation.verdicts import Status, in_doubt, judge
 from shared.errors import MediaUnusable
 from shared.handlers import witnesses
-from shared.handlers.looking import SCENES
+from shared.domain.moderation.moments import SHOT_WITNESS
 from shared.policies import load_patterns, load_profile
 from shared.ports import Detector
 from shared.settings import BUNDLED_MODEL
@@ -116,7 +116,7 @@ def _look(clip: Path, profile: Profile, detector: Detector, deps: witnesses.Deps
         lambda _usd, _note: None,
         clip.name,
         detection=found,
-        shots=Count(len(scenes), SCENES) if run.fingerprint else None,
+        shots=Count(len(scenes), SHOT_WITNESS) if run.fingerprint else None,
     )
     here, there = judge(evidence, profile), judge(_as_if_all_had_answered(evidence), profile)
     took = time.perf_counter() - began

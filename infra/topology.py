@@ -145,7 +145,20 @@ def subscription_name(function: str, topic: str) -> str:
     return f"{function}-on-{topic}"
 
 
+class _EachKeyOnce(yaml.SafeLoader):
+    """YAML in which the second of two equal keys does not silently win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping. Raises yaml's ConstructorError."""
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for number, key in enumerate(keys):
+            if key in keys[:number]:
+                where = node.value[number][0].start_mark
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is there twice", where)
+        return super().construct_mapping(node, deep)
+
+
 def load(path: Path = PIPELINE) -> Topology:
-    """The topology. Raises pydantic's ValidationError, which names every wrong place."""
-    content: Any = yaml.safe_load(path.read_text())
+    """The topology. Raises pydantic's ValidationError, which names every wrong place, and yaml's errors."""
+    content: Any = yaml.load(path.read_text(), _EachKeyOnce)  # noqa: S506 - it is a safe loader
     return Topology.model_validate(content)

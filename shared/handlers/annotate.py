@@ -113,7 +113,7 @@ def _together(asset: Asset, moderation: Moderation, operation: Operation, deps: 
     read = witnesses.read_texts(
         [Read(each.name, Place(each.start, each.end)) for each in found.texts or ()],
         MediaKind.VIDEO,
-        0.0 if found.texts is None else 1.0,
+        0.0 if found.texts is None or "texts" in found.problems else 1.0,
         deps.profiles.of(strict=moderation.strict),
         deps.witnesses,
         attempt.charge,

@@ -1,6 +1,6 @@
 """What is written and said with a verdict: the same whether the frames gave it, Video Intelligence, or the sweeper.
 
-A verdict that is final is published, and decides about the quarantine, in one commit.
+A verdict that is final is published, unless a replay made it anew, and decides about the quarantine, in one commit.
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ from datetime import datetime
 from shared.domain.assets import Asset
 from shared.domain.moderation.findings import Evidence
 from shared.domain.moderation.in_force import InForce
-from shared.domain.moderation.moderated import Moderation, quarantine_after
+from shared.domain.moderation.moderated import FIRST_LOOK, Moderation, quarantine_after
 from shared.domain.moderation.receipts import Verdict
-from shared.domain.moderation.verdicts import judge
-from shared.domain.stages import Stage
+from shared.domain.stages import ENDED, Stage
+from shared.handlers.shadowing import compared_with
 from shared.handlers.triggers import trigger_of
 from shared.messages import Message
 from shared.ports import Write
 from shared.repositories import assets, shadows
-from shared.repositories.shadows import Comparison
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,20 @@ def conclude(asset: Asset, version: str, moderation: Moderation, bucket: str) ->
         return Conclusion((stored, assets.reopening(asset.id)), ())
     state = quarantine_after(moderation, asset.quarantine, asset.object_name)
     moved = () if state is asset.quarantine else (assets.quarantine_update(asset.id, state),)
-    message = trigger_of(Stage.ESCALATE, replace(asset, moderation=moderation), bucket)
+    message = (
+        None
+        if _was_told(asset, moderation)
+        else trigger_of(Stage.ESCALATE, replace(asset, moderation=moderation), bucket)
+    )
     return Conclusion((stored, *moved), () if message is None else (message,))
+
+
+def _was_told(asset: Asset, moderation: Moderation) -> bool:
+    """Whether this is a replay's look at footage of which an earlier verdict was published: it must ring no alarm.
+
+    The key of `escalate`'s work does not tell: a file that was moved into quarantine is another object.
+    """
+    return moderation.look != FIRST_LOOK and assets.stage_record(asset, Stage.ESCALATE).state in ENDED
 
 
 def comparison(
@@ -47,20 +58,7 @@ def comparison(
     """The write that keeps what the shadow profile would have said; nothing without one."""
     if profiles.shadow is None:
         return ()
-    other = judge(evidence, profiles.shadow)
-    compared = Comparison(
-        media_id=asset.id,
-        profile=named(verdict),
-        shadow=named(other),
-        status=verdict.status,
-        shadow_status=other.status,
-        rule=verdict.rule,
-        shadow_rule=other.rule,
-        flips=verdict.status is not other.status,
-        created_at=now,
-        reasons=other.reasons,
-    )
-    return (shadows.record(compared),)
+    return (shadows.record(compared_with(profiles.shadow, asset.id, evidence, verdict, now)),)
 
 
 def detector_of(asset: Asset) -> str | None:

@@ -7,16 +7,13 @@ from dataclasses import dataclass
 
 from shared.domain.assets import Asset
 from shared.domain.moderation.findings import Count, MediaKind
-from shared.domain.moderation.moments import frame_moments
+from shared.domain.moderation.moments import SHOT_WITNESS, frame_moments, without_picture
 from shared.domain.moderation.profiles import Profile
 from shared.errors import NotFound
 from shared.handlers.scenes import scenes_of
 from shared.handlers.stills import read_still, still_frames
 from shared.ports import Blobs, Documents, Frame, FrameSampler, PictureReader
 from shared.repositories import timelines
-
-SCENES = "scenes-2hz"
-"""The witness that counts shots by how the video looks twice a second: of shots shorter than that, fewer."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +28,14 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Shown:
-    """`frames` in order of time; `shots` as counted in the video, None where nobody counted them."""
+    """`frames` in order of time; `shots` as counted in the video, None where nobody counted them.
+
+    `missing`: how many more pictures there would be if all of the file could be decoded.
+    """
 
     frames: Sequence[Frame]
     shots: Count | None = None
+    missing: int = 0
 
 
 def frames_of(asset: Asset, profile: Profile, pictures: Pictures) -> Shown:
@@ -50,7 +51,8 @@ def frames_of(asset: Asset, profile: Profile, pictures: Pictures) -> Shown:
     moments = _moments(asset, at_most, scenes or (), pictures.media)
     with pictures.media.open(asset.object_name, generation=asset.generation) as stream:
         frames = pictures.sampler.sample(stream, moments)
-    return Shown(frames, None if scenes is None else Count(len(scenes), SCENES))
+    missing = without_picture(moments, [frame.seconds for frame in frames])
+    return Shown(frames, None if scenes is None else Count(len(scenes), SHOT_WITNESS), missing)
 
 
 def _moments(asset: Asset, count: int, scenes: Sequence[float], media: Blobs) -> tuple[float, ...]:

@@ -142,11 +142,18 @@ def _taken_over(asset: Asset, version: str, earlier: Moderation, bucket: str, de
 def _look(asset: Asset, profile: Profile, name: str, deps: Deps, attempt: Attempt) -> Look:
     """What the witnesses saw: kept from before, or asked for now. Raises `Retryable` if some shall be asked again."""
     held = evidence.find(deps.documents, asset.id, name)
-    if held is not None and (held.generation, held.profile_version) != (asset.generation, profile.version):
+    if held is not None and held.generation != asset.generation:
+        held = None
+    # The whole video looks the same to every profile, so what was started for another one serves this one, too.
+    operation = None if held is None else held.operation
+    if held is not None and held.profile_version != profile.version:
         held = None
     if held is not None and (held.attempts >= attempt.number or not _worth_asking_again(held)):
         return held
-    seen = _ask(asset, profile, deps, attempt)
+    if held is not None and _only_texts_are_missing(held):
+        seen = witnesses.read_again(held.evidence, deps.witnesses, attempt.charge, asset.id)
+    else:
+        seen = _ask(asset, profile, deps, attempt)
     look = Look(
         asset_id=asset.id,
         name=name,
@@ -154,6 +161,7 @@ def _look(asset: Asset, profile: Profile, name: str, deps: Deps, attempt: Attemp
         profile_version=profile.version,
         evidence=seen if held is None else combined(held.evidence, seen),
         attempts=attempt.number,
+        operation=operation,
     )
     evidence.save(deps.documents, look)
     if _worth_asking_again(look) and not attempt.is_last:
@@ -162,24 +170,32 @@ def _look(asset: Asset, profile: Profile, name: str, deps: Deps, attempt: Attemp
 
 
 def _worth_asking_again(look: Look) -> bool:
-    return any(gap.tries > look.attempts for gap in look.evidence.gaps)
+    return bool(_asked_again(look))
+
+
+def _asked_again(look: Look) -> set[Part]:
+    return {gap.part for gap in look.evidence.gaps if gap.tries > look.attempts}
+
+
+def _only_texts_are_missing(look: Look) -> bool:
+    """Whether the pictures were looked at, and read: nobody pays for that again because the text analyser is away."""
+    return _asked_again(look) <= {Part.CATEGORIES, Part.SENTIMENT}
 
 
 def _ask(asset: Asset, profile: Profile, deps: Deps, attempt: Attempt) -> Evidence:
-    # What costs nothing is asked of frames, too.
-    all_features = asset.kind is MediaKind.IMAGE or deps.witnesses.vision_money is None
     seen = frames_of(asset, profile, deps.pictures)
     attempt.report(0.3)
     return witnesses.look(
         seen.frames,
         asset.kind,
-        profile.image_features if all_features else profile.video.features,
+        witnesses.features_for(asset.kind, profile, deps.witnesses),
         profile,
         deps.witnesses,
         attempt.charge,
         asset.id,
         detection=asset.detection,
         shots=seen.shots,
+        missing=seen.missing,
     )
 
 

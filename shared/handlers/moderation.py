@@ -20,13 +20,12 @@ from shared.domain import detections, timeline
 from shared.domain.assets import Detection
 from shared.domain.moderation.details import Details, details_of, is_worth_asking_again
 from shared.domain.moderation.findings import Count, Evidence, Gap, MediaKind, Part
-from shared.domain.moderation.moments import frame_moments, scene_starts
+from shared.domain.moderation.moments import SHOT_WITNESS, frame_moments, scene_starts, without_picture
 from shared.domain.moderation.profiles import Profile
 from shared.domain.moderation.receipts import Status, Verdict
 from shared.domain.moderation.verdicts import in_doubt, judge
 from shared.errors import FetchFailed
 from shared.handlers import caching, media_sources, shadowing, witnesses
-from shared.handlers.looking import SCENES
 from shared.handlers.media_sources import MediaFile, PictureFile, VideoFile
 from shared.handlers.stills import still_frames
 from shared.ports import Clock, DetectionRun, Detector, Frame, FrameSampler, MediaProbe, PictureReader
@@ -212,17 +211,17 @@ def _made(looked_at: _Identified, order: Order, deps: Deps) -> Moderated:
 def _look(seen: _Seen, looked_at: _Identified, order: Order, deps: Deps) -> Evidence:
     _check_time(order, deps)
     profile = order.profile
-    features = profile.image_features if looked_at.kind is MediaKind.IMAGE else profile.video.features
     return witnesses.look(
         seen.frames,
         looked_at.kind,
-        features,
+        witnesses.features_for(looked_at.kind, profile, deps.witnesses),
         profile,
         deps.witnesses,
         _to_the_receipt,
         looked_at.sha256,
         detection=seen.detection,
         shots=seen.shots,
+        missing=seen.missing,
     )
 
 
@@ -266,6 +265,7 @@ class _Seen:
     frames: Sequence[Frame]
     detection: Detection | None = None
     shots: Count | None = None
+    missing: int = 0
 
 
 def _seen(media: MediaFile, order: Order, deps: Deps) -> _Seen:
@@ -288,8 +288,8 @@ def _seen_in_video(media: VideoFile, order: Order, deps: Deps) -> _Seen:
     moments = frame_moments(run.duration, probabilities, found.segments, order.profile.video.frames, scenes)
     with media.open() as stream:
         frames = deps.pixels.frames.sample(stream, moments)
-    shots = Count(len(scenes), SCENES) if run.fingerprint else None
-    return _Seen(frames, found, shots)
+    shots = Count(len(scenes), SHOT_WITNESS) if run.fingerprint else None
+    return _Seen(frames, found, shots, without_picture(moments, [frame.seconds for frame in frames]))
 
 
 def _detected(media: VideoFile, order: Order, deps: Deps) -> DetectionRun:

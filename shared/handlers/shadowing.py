@@ -41,9 +41,18 @@ class Report:
 
 def record(media_id: str, evidence: Evidence, verdict: Verdict, shadow: Profile, store: caching.Deps) -> None:
     """Judges the evidence by the shadow profile, too, and stores the comparison. It never costs a verdict."""
+    comparison = compared_with(shadow, media_id, evidence, verdict, store.clock.now())
+    try:
+        store.documents.commit([shadows.record(comparison)])
+    except SightlineError as error:
+        log.warning("a comparison with the shadow profile was not stored: %s", type(error).__name__)
+
+
+def compared_with(shadow: Profile, media_id: str, evidence: Evidence, verdict: Verdict, now: datetime) -> Comparison:
+    """The verdict beside that of the shadow profile on the same evidence, as it is stored."""
     other = judge(evidence, shadow)
     compared = compare(verdict, other)
-    comparison = Comparison(
+    return Comparison(
         media_id=media_id,
         profile=f"{verdict.profile} {verdict.profile_version}",
         shadow=f"{other.profile} {other.profile_version}",
@@ -52,14 +61,10 @@ def record(media_id: str, evidence: Evidence, verdict: Verdict, shadow: Profile,
         rule=compared.rule,
         shadow_rule=compared.shadow_rule,
         flips=compared.flips,
-        created_at=store.clock.now(),
+        created_at=now,
         reasons=other.reasons,
         causes=compared.causes,
     )
-    try:
-        store.documents.commit([shadows.record(comparison)])
-    except SightlineError as error:
-        log.warning("a comparison with the shadow profile was not stored: %s", type(error).__name__)
 
 
 def report(store: caching.Deps, hours: float) -> Report:

@@ -85,13 +85,16 @@ def look(
     *,
     detection: Detection | None = None,
     shots: Count | None = None,
+    missing: int = 0,
 ) -> Evidence:
     """The evidence of 0 to 10 `frames`, of our own detector where it has looked, and of the text in the pictures.
 
+    `missing`: how many more pictures were wanted and could not be decoded; nothing is known of them.
     Raises `Retryable` when the store, in which the budget is kept, is away.
     """
     able = [feature for feature in features if feature not in deps.images.unable]
     seen, texts = _look_at_frames(frames, kind, able, deps, _Bill(deps.vision_money, charge, spread_by))
+    seen = _with_missing(seen, len(frames), missing)
     evidence = _with_unasked(seen, features, deps.images)
     if Feature.TEXT in able:
         read = read_texts(texts, kind, seen.covered(Part.PATTERNS), profile, deps, charge, spread_by)
@@ -105,6 +108,12 @@ def look(
         gap = Gap(Part.SHOTS, "not_counted", "Only Video Intelligence counts shots, and it was not asked.")
         return replace(evidence, gaps=(*evidence.gaps, gap))
     return evidence
+
+
+def features_for(kind: MediaKind, profile: Profile, deps: Deps) -> tuple[Feature, ...]:
+    """What is asked of the pictures. What costs nothing is asked of a video's frames, too."""
+    everything = kind is MediaKind.IMAGE or deps.vision_money is None
+    return profile.image_features if everything else profile.video.features
 
 
 def read_texts(
@@ -140,6 +149,12 @@ def read_texts(
     )
     bill = _Bill(deps.language_money, charge, spread_by)
     return combined(by_pattern, _analyse(together, kind, share, deps.text, bill))
+
+
+def read_again(before: Evidence, deps: Deps, charge: Charge, spread_by: str) -> Evidence:
+    """What the text analyser, which alone had failed, says of what was read before. Raises `Retryable`."""
+    bill = _Bill(deps.language_money, charge, spread_by)
+    return _analyse(before.text, before.kind, before.covered(Part.PATTERNS), deps.text, bill)
 
 
 def _joined(texts: Sequence[Read]) -> str:
@@ -190,6 +205,18 @@ def _ask_about_frames(
 ) -> tuple[list[ImageAnnotation], float]:
     usd = 0.0 if bill.money is None else image_cost(len(frames), features, bill.money.now())
     return _paid(usd, bill, lambda: images.annotate(frames, features)), usd
+
+
+def _with_missing(seen: Evidence, taken: int, missing: int) -> Evidence:
+    """What was evaluated of the pictures that could be taken was evaluated of that share of the video."""
+    if not missing:
+        return seen
+    sentence = f"Of {missing} of {taken + missing} moments of the video no picture could be decoded."
+    return replace(
+        seen,
+        coverage={part: share * taken / (taken + missing) for part, share in seen.coverage.items()},
+        gaps=(*seen.gaps, *(Gap(part, "not_decoded", sentence) for part in seen.coverage)),
+    )
 
 
 def _with_unasked(seen: Evidence, features: Sequence[Feature], images: ImageAnnotator) -> Evidence:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -26,6 +27,7 @@ from tests.handlers.pipeline import (
     ListBus,
     Pipeline,
     ScriptedVideo,
+    WordFrames,
     deliver,
     delivery_of,
     ledger,
@@ -91,6 +93,17 @@ class TestTheFramesDecide:
         assert json.loads(message.data)["status"] == "PASS"
         assert asset.complete
         assert asset.quarantine is None
+
+    def test_what_cannot_be_decoded_is_not_covered(
+        self, pipeline: Pipeline, bus: ListBus, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        whole = WordFrames.sample
+        monkeypatch.setattr(WordFrames, "sample", lambda *asked: whole(*asked)[:1])
+        asset_id, notification = pipeline.upload("calm")
+        run_through(pipeline, bus, notification)
+        verdict = verdict_on(pipeline, asset_id).verdict
+        assert {"not_decoded"} <= {gap.code for gap in verdict.not_evaluated}
+        assert verdict.confidence < 0.6
 
     def test_what_the_look_costs_is_on_the_ledger(self, pipeline: Pipeline, bus: ListBus) -> None:
         asset_id, notification = pipeline.upload("calm")
@@ -196,6 +209,25 @@ class TestWitnessesThatFail:
         pipeline.handlers()["moderate"](replace(moderated, attempt=2))
         assert verdict_on(pipeline, asset_id).verdict.status is Status.PASS
 
+    def test_when_only_the_text_was_not_analysed_the_pictures_are_not_paid_again(
+        self, pipeline: Pipeline, bus: ListBus
+    ) -> None:
+        away = {"categories": failure(), "sentiment": failure()}
+        pipeline.texts.said = TextAnnotation(problems=away)
+        seeing(pipeline, innocent("Mind the gap between train and platform"))
+        asset_id, notification = pipeline.upload("calm")
+        moderated = moderate_message(pipeline, bus, notification)
+        with pytest.raises(Retryable):
+            pipeline.handlers()["moderate"](moderated)
+        pipeline.texts.said = TextAnnotation(categories=(), sentiment=0.1, language="en")
+        pipeline.handlers()["moderate"](replace(moderated, attempt=2))
+        assert len(pipeline.images.asked) == 1
+        assert pipeline.texts.asked == ["Mind the gap between train and platform"] * 2
+        look = evidence.find(pipeline.documents, asset_id, FIRST_LOOK)
+        assert look is not None
+        assert [look.evidence.covered(part) for part in (Part.CATEGORIES, Part.SENTIMENT, Part.PATTERNS)] == [1.0] * 3
+        assert look.evidence.text == "Mind the gap between train and platform"
+
     def test_the_last_attempt_decides_with_what_is_there(self, pipeline: Pipeline, bus: ListBus) -> None:
         seeing(pipeline, ImageAnnotation(error=failure()))
         asset_id, notification = pipeline.upload("fight")
@@ -266,6 +298,19 @@ class TestWitnessesThatFail:
         pipeline.images.answer = look
         pipeline.handlers()["moderate"](moderated)
         assert verdict_on(pipeline, asset_id).verdict.profile == "strict"
+
+
+class StrictWhileStarting(ScriptedVideo):
+    """A client asks for strict moderation while the operation is started."""
+
+    def __init__(self, pipeline: Pipeline, bus: ListBus, asset_id: str) -> None:
+        super().__init__()
+        self._ask = partial(analyze.request_analysis, asset_id, analyze_deps(pipeline, bus), strict_mode=True)
+
+    def start(self, object_name: str, output_name: str) -> str:
+        """As always, with the client's order in between."""
+        self._ask()
+        return super().start(object_name, output_name)
 
 
 class RacingImages:
@@ -456,6 +501,27 @@ class TestInDoubt:
         assert verdict.status is Status.FAIL
         assert pipeline.texts.asked == ["I will kill you tonight"]
         assert verdict_on(pipeline, asset_id).incident is not None
+
+    def test_texts_of_a_part_of_the_video_leave_the_rest_unread(self, pipeline: Pipeline, bus: ListBus) -> None:
+        always_full(pipeline)
+        seeing(pipeline, replace(innocent(), text=None))
+        asset_id, notification = pipeline.upload("calm")
+        run_through(pipeline, bus, notification)
+        found = replace(clean(), problems={"texts": "Only a part of the video."})
+        pipeline.handlers()["annotate"](result(pipeline, annotation_name(asset_id, FIRST_LOOK), found))
+        assert Part.PATTERNS in {gap.part for gap in verdict_on(pipeline, asset_id).verdict.not_evaluated}
+
+    def test_strictness_that_comes_while_it_is_started_starts_no_second_one(
+        self, pipeline: Pipeline, bus: ListBus
+    ) -> None:
+        asset_id, notification = pipeline.upload("calm")
+        moderated = moderate_message(pipeline, bus, notification)
+        seeing(pipeline, DOUBTFUL)
+        pipeline.video = video = StrictWhileStarting(pipeline, bus, asset_id)
+        pipeline.handlers()["moderate"](moderated)
+        assert len(video.started) == 1
+        moderation = verdict_on(pipeline, asset_id)
+        assert (moderation.strict, moderation.operation and moderation.operation.name) == (True, "operation-1")
 
     def test_a_result_that_is_heard_of_twice_is_read_once(self, pipeline: Pipeline, bus: ListBus) -> None:
         always_full(pipeline)
@@ -679,4 +745,5 @@ def test_the_shadow_profile_is_scored_and_decides_nothing(pipeline: Pipeline, bu
         "FAIL",
         True,
     )
+    assert compared.causes == ("violence: violence",)
     assert verdict_on(pipeline, asset_id).verdict.status is Status.PASS

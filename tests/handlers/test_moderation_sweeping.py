@@ -28,7 +28,7 @@ from shared.ports import Document, OperationState, Query, Update, Write
 from shared.repositories import assets
 from shared.repositories import replays as stored
 from tests.handlers.pipeline import GRACE, ListBus, Pipeline, deliver, delivery_of, ledger, run_through
-from tests.handlers.scripted_witnesses import innocent, jpeg
+from tests.handlers.scripted_witnesses import SAFE, innocent, jpeg
 from tests.handlers.test_moderate import (
     GUN,
     always_full,
@@ -344,6 +344,22 @@ class TestQuarantine:
             assert replay_record(pipeline, asset_id, replay_id).state is StageState.DONE, stage
         settle(pipeline)
         assert pipeline.asset(asset_id).object_name == quarantine_name_of(asset_id)
+
+    def test_a_replay_that_looks_at_the_whole_video_opens_no_incident(self, pipeline: Pipeline, bus: ListBus) -> None:
+        seeing(pipeline, replace(innocent(), safe_search={**SAFE, "adult": "VERY_LIKELY"}))
+        asset_id, notification = pipeline.upload("calm")
+        run_through(pipeline, bus, notification)
+        settle(pipeline)
+        always_full(pipeline)
+        replay_id = order(pipeline, bus, asset_id, "moderate")
+        told = len(bus.of_topic("media-moderated"))
+        gun = {"name": "Gun", "confidence": 0.9, "start": 0.0, "end": 1.0}
+        found = replace(clean(), labels=(gun,))  # type: ignore[arg-type] # as the JSON has it
+        pipeline.handlers()["annotate"](result(pipeline, annotation_name(asset_id, replay_id), found))
+        assert verdict_on(pipeline, asset_id).incident is not None
+        deliver(pipeline, bus.of_topic("media-moderated")[told:])
+        assert pipeline.asset(asset_id).incident_ids == ()
+        assert pipeline.asset(asset_id).complete
 
     def test_a_replay_that_gives_pass_releases_it_and_another_fail_takes_it_back(
         self, pipeline: Pipeline, bus: ListBus

@@ -56,11 +56,21 @@ def look(
     account: Account | None = None,
     detection: Detection | None = None,
     shots: Count | None = None,
+    missing: int = 0,
 ) -> Evidence:
     deps = deps or witnesses.Deps(images or ScriptedAnnotator(), text or ScriptedText(), PATTERNS)
     charge = (account or Account()).charge
     return witnesses.look(
-        frames(count), kind, features, profile, deps, charge, "asset-1", detection=detection, shots=shots
+        frames(count),
+        kind,
+        features,
+        profile,
+        deps,
+        charge,
+        "asset-1",
+        detection=detection,
+        shots=shots,
+        missing=missing,
     )
 
 
@@ -117,6 +127,13 @@ def test_a_picture_that_failed_leaves_its_share_uncovered(profile: Profile) -> N
     assert evidence.covered(Part.ADULT) == 0.75
     assert gap(evidence, Part.OBJECTS) == "too_slow"
     assert max(each.tries for each in evidence.gaps) == 3
+
+
+def test_moments_that_could_not_be_decoded_are_not_covered(profile: Profile) -> None:
+    evidence = look(profile, kind=MediaKind.VIDEO, count=2, missing=6)
+
+    assert {evidence.covered(part) for part in (Part.ADULT, Part.OBJECTS, Part.PATTERNS, Part.SENTIMENT)} == {0.25}
+    assert gap(evidence, Part.ADULT) == "not_decoded"
 
 
 def test_when_nobody_answers_nothing_is_covered_and_nothing_raised(profile: Profile) -> None:

@@ -216,6 +216,14 @@ def test_unknown_keys_are_refused(tmp_path: Path) -> None:
         topology.load(tmp_path / "pipeline.yaml")
 
 
+def test_a_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    line = "    trigger: media-finalised\n"
+    twice = topology.PIPELINE.read_text().replace(line, line + line, 1)
+    (tmp_path / "pipeline.yaml").write_text(twice)
+    with pytest.raises(yaml.YAMLError, match="'trigger' is there twice"):
+        topology.load(tmp_path / "pipeline.yaml")
+
+
 def _pins(name: str) -> dict[str, str]:
     """Each requirement of a lock file with its hashes."""
     text = (topology.ROOT / name).read_text()

@@ -532,6 +532,7 @@ class TestVideos:
         assert desk.home.detector.version in result["receipt"]["witnesses"]
         (asked,) = desk.images.asked
         assert 1 <= asked[0] <= 10
+        assert Feature.FACES in asked[1]  # nobody bills for it, so it is asked as of a video that was uploaded
         assert list(desk.home.media.list(DIRECT_PREFIX)) == []
 
     def test_it_is_cached_by_its_content(self, desk: Desk, clip: bytes) -> None:

@@ -29,13 +29,16 @@ _READ_ELSEWHERE = "texts"
 
 
 def evidence_of_annotation(found: VideoAnnotation, witness: str, usd: float) -> Evidence:
-    """The evidence without what the texts say; `usd` is what the look cost."""
+    """The evidence without what the texts say; `usd` is what the look cost.
+
+    What was seen beside a problem (a part of the video failed) counts as seen, and covers nothing.
+    """
     seen = {name for name in PARTS_OF if name != _READ_ELSEWHERE and getattr(found, name) is not None}
     return Evidence(
         kind=MediaKind.VIDEO,
         sightings=strongest([*_explicit(found.explicit or (), witness), *_labels(found.labels or (), witness)]),
         shots=None if found.shots is None else Count(found.shots, witness),
-        coverage={part: 1.0 for name in sorted(seen) for part in PARTS_OF[name]},
+        coverage={part: 1.0 for name in sorted(seen - found.problems.keys()) for part in PARTS_OF[name]},
         gaps=tuple(
             Gap(part, "not_annotated", sentence)
             for name, sentence in found.problems.items()

@@ -64,6 +64,10 @@ PARTS: Mapping[MediaKind, tuple[Part, ...]] = {
 """What a whole evaluation consists of; a still picture has no shots."""
 
 
+SAFE_SEARCH_PARTS: Mapping[Part, str] = {Part.ADULT: "adult", Part.VIOLENCE: "violence", Part.RACY: "racy"}
+"""The category that each part of safe search is about."""
+
+
 class Likelihood(StrEnum):
     """The words of Vision and Video Intelligence. `UNKNOWN` is no signal at all (SPEC §5)."""
 

@@ -17,8 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.domain.moderation.deciding import TOLERANCE, Tally, deciding_rule, reached, tally_of
-from shared.domain.moderation.findings import Evidence, Factor, Part, Sighting, Tier
-from shared.domain.moderation.judging import SAFE_SEARCH, Bench, finding_of, levels, number_of
+from shared.domain.moderation.findings import SAFE_SEARCH_PARTS, Evidence, Factor, Part, Sighting, Tier
+from shared.domain.moderation.judging import Bench, finding_of, levels, number_of
 from shared.domain.moderation.profiles import Profile, Word
 from shared.domain.moderation.receipts import Change, Finding, Flip, Rule, Status
 
@@ -101,7 +101,7 @@ def _imaginable(profile: Profile) -> Iterator[Sighting]:
             named.setdefault(vocabulary[word], word)
         for word in named.values():
             yield Sighting(part, word, 0.0, "")
-    for part, category in SAFE_SEARCH.items():
+    for part, category in SAFE_SEARCH_PARTS.items():
         yield Sighting(part, category, 0.0, "")
     yield Sighting(Part.PATTERNS, "a threat in words", 0.0, "", "threat", Tier.CLEAR)
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from shared.domain.moderation.deciding import reached, weigh
 from shared.domain.moderation.findings import (
+    SAFE_SEARCH_PARTS,
     Count,
     Evidence,
     Factor,
@@ -27,9 +28,6 @@ from shared.domain.moderation.findings import (
 from shared.domain.moderation.profiles import Profile, Word
 from shared.domain.moderation.receipts import Finding
 from shared.domain.moderation.vocabulary import found
-
-SAFE_SEARCH: Mapping[Part, str] = {Part.ADULT: "adult", Part.VIOLENCE: "violence", Part.RACY: "racy"}
-"""The category that a safe search part is about."""
 
 TEXT_PARTS = frozenset({Part.PATTERNS, Part.CATEGORIES, Part.SENTIMENT})
 PICTURE_PARTS = frozenset({Part.OBJECTS, Part.LABELS})
@@ -109,8 +107,8 @@ def _finding(
 def _meaning(sighting: Sighting, profile: Profile) -> Word | None:
     if sighting.category is not None and sighting.tier is not None:
         return Word(sighting.category, sighting.tier)
-    if sighting.part in SAFE_SEARCH:
-        category = SAFE_SEARCH[sighting.part]
+    if sighting.part in SAFE_SEARCH_PARTS:
+        category = SAFE_SEARCH_PARTS[sighting.part]
         return Word(category, profile.safe_search_tiers[category])
     vocabularies: Mapping[Part, tuple[Mapping[str, Word], ...]] = {
         Part.OBJECTS: (profile.object_words,),
@@ -123,9 +121,9 @@ def _meaning(sighting: Sighting, profile: Profile) -> Word | None:
 
 
 def _threshold(sighting: Sighting, meaning: Word, tier: Tier, profile: Profile) -> float:
-    if sighting.part in SAFE_SEARCH:
+    if sighting.part in SAFE_SEARCH_PARTS:
         # Only our own detector brings a tier; its confidences are calibrated probabilities, not likelihoods.
-        likelihood = profile.safe_search[SAFE_SEARCH[sighting.part]]
+        likelihood = profile.safe_search[SAFE_SEARCH_PARTS[sighting.part]]
         return profile.detector if sighting.tier is not None else likelihood.confidence or 1.0
     tables = {Part.OBJECTS: profile.objects, Part.LABELS: profile.scenes}
     usual = tables[sighting.part][tier] if sighting.part in tables else profile.text
@@ -219,4 +217,4 @@ def levels(finding: Finding, profile: Profile) -> tuple[float, ...]:
     if finding.part in limits:
         return tuple(amount(number, limits[finding.part]) for number in range(_MOST_COUNTED + 1))
     by_word = {finding.confidence, finding.threshold} <= set(_LIKELIHOODS)
-    return _LIKELIHOODS if finding.part in SAFE_SEARCH and by_word else _HUNDREDTHS
+    return _LIKELIHOODS if finding.part in SAFE_SEARCH_PARTS and by_word else _HUNDREDTHS

@@ -21,6 +21,12 @@ from shared.ports import FINGERPRINT_HZ, FINGERPRINT_SIDE
 
 MOST_FRAMES = 10
 
+SHOT_WITNESS = "scenes-2hz"
+"""Who counts shots by these scenes: of shots shorter than a second, fewer than there are."""
+
+NEAR_SECONDS = 1.51
+"""A picture this near stands for its moment; those who take pictures take none that is further off than 1.5 s."""
+
 LEAST_CHANGE = 16.0
 """Gray levels (0-255), the mean over the picture. A fingerprint too still to be kept (`likeness.LEAST_MOVEMENT`) has no
 cut by this measure, so that one scene is what is true of it."""
@@ -49,6 +55,12 @@ def frame_moments(
     return timeline.apart(wanted, duration, count)
 
 
+def without_picture(moments: Sequence[float], shown: Sequence[float | None]) -> int:
+    """How many of the moments no picture is near that could be taken: nobody saw what is there."""
+    times = [time for time in shown if time is not None]
+    return sum(all(abs(moment - time) > NEAR_SECONDS for time in times) for moment in moments)
+
+
 def scene_starts(fingerprint: bytes) -> tuple[float, ...]:
     """Where each scene begins, in seconds; the first at 0.
 
@@ -65,11 +77,6 @@ def scene_starts(fingerprint: bytes) -> tuple[float, ...]:
         if stands_out and highest and (not cuts or slot - cuts[-1] > 1):
             cuts.append(int(slot))
     return (0.0, *(slot / FINGERPRINT_HZ for slot in cuts))
-
-
-def shot_count(fingerprint: bytes) -> int:
-    """How many scenes there are, one at least. Of shots shorter than a second, fewer than there are."""
-    return len(scene_starts(fingerprint))
 
 
 def _unseen(scenes: Sequence[float], duration: float, seen: Sequence[float]) -> list[float]:

@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 from shared.domain.incidents import Priority
-from shared.domain.moderation.findings import Factor, Likelihood, Part, Tier
+from shared.domain.moderation.findings import SAFE_SEARCH_PARTS, Factor, Likelihood, Part, Tier
 from shared.domain.moderation.patterns import TextCategory
 from shared.domain.moderation.profiles import Context, IncidentRule, Profile, VideoPlan, Word
 from shared.domain.moderation.sections import Section
@@ -17,7 +17,6 @@ from shared.domain.moderation.vocabulary import found, normal
 from shared.errors import ProfileError
 from shared.ports import Feature
 
-SAFE_SEARCH = ("adult", "violence", "racy")
 MAX_COMPLAINTS = 50
 MOST = 1_000_000
 
@@ -53,7 +52,7 @@ def _profile(name: str, content: Mapping[str, Any], root: Section, problems: lis
     likelihoods, tiers = _safe_search(safe_search)
     objects, scenes, texts = (_words(words.table(kind)) for kind in ("objects", "scenes", "texts"))
     categories = frozenset(word.category for each in (objects, scenes, texts) for word in each.values())
-    known = categories | frozenset(TextCategory) | frozenset(SAFE_SEARCH)
+    known = categories | frozenset(TextCategory) | frozenset(SAFE_SEARCH_PARTS.values())
     profile = Profile(
         name=name,
         version=root.text("version"),
@@ -105,7 +104,7 @@ def _weights(section: Section) -> dict[Factor, float]:
 def _safe_search(section: Section) -> tuple[dict[str, Likelihood], dict[str, Tier]]:
     likelihoods: dict[str, Likelihood] = {}
     tiers: dict[str, Tier] = {}
-    for category in SAFE_SEARCH:
+    for category in SAFE_SEARCH_PARTS.values():
         entry = section.table(category)
         words = [word for word in Likelihood if word is not Likelihood.UNKNOWN]
         likelihoods[category] = entry.choice("counts_at", words)

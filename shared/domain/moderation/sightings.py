@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from shared.domain.assets import Detection
 from shared.domain.detections import confidence
 from shared.domain.moderation.findings import (
+    SAFE_SEARCH_PARTS,
     Box,
     Count,
     Evidence,
@@ -32,8 +33,6 @@ PARTS_OF: Mapping[Feature, tuple[Part, ...]] = {
     Feature.TEXT: (Part.PATTERNS, Part.CATEGORIES, Part.SENTIMENT),
 }
 """Which parts of an evaluation need which feature of an image annotator; logos are shown and judge nothing."""
-
-SAFE_SEARCH_PARTS: Mapping[Part, str] = {Part.ADULT: "adult", Part.VIOLENCE: "violence", Part.RACY: "racy"}
 
 CONTEXT_WORDS: Mapping[str, str] = {"medical": "safe-search: medical", "spoof": "safe-search: spoof"}
 """Safe search's other two categories accuse nobody; from LIKELY on they are labels, which a profile's contexts name."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from shared.domain.moderation.findings import (
     PARTS,
+    SAFE_SEARCH_PARTS,
     Count,
     Evidence,
     Likelihood,
@@ -19,7 +20,7 @@ from shared.domain.moderation.findings import (
     Sighting,
     Tier,
 )
-from shared.domain.moderation.judging import SAFE_SEARCH, number_of
+from shared.domain.moderation.judging import number_of
 from shared.domain.moderation.profiles import Profile
 from shared.domain.moderation.receipts import Change
 from shared.policies import load_profile
@@ -46,7 +47,7 @@ def label(name: str, confidence: float) -> Sighting:
 
 
 def safe_search(part: Part, word: Likelihood) -> Sighting:
-    return Sighting(part, SAFE_SEARCH[part], word.confidence or 0.0, "vision")
+    return Sighting(part, SAFE_SEARCH_PARTS[part], word.confidence or 0.0, "vision")
 
 
 def detected(confidence: float) -> Sighting:

@@ -9,7 +9,7 @@ import pytest
 
 from shared.domain.assets import begins_like_a_picture
 from shared.domain.moderation.annotations import evidence_of_annotation
-from shared.domain.moderation.findings import Evidence, MediaKind, Part
+from shared.domain.moderation.findings import Evidence, MediaKind, Part, combined
 from shared.domain.moderation.moderated import (
     FIRST_LOOK,
     Moderation,
@@ -136,6 +136,16 @@ def test_an_annotation_is_evidence_with_what_failed_as_gaps() -> None:
     assert dict(seen.coverage) == {Part.ADULT: 1.0, Part.OBJECTS: 1.0, Part.LABELS: 1.0, Part.SHOTS: 1.0}
     assert {gap.part for gap in seen.gaps} == {Part.PATTERNS, Part.CATEGORIES, Part.SENTIMENT}
     assert (seen.witnesses, seen.cost_usd) == (("video-1",), 0.35)
+
+
+def test_what_was_annotated_of_a_part_of_the_video_counts_and_covers_nothing() -> None:
+    found = VideoAnnotation(
+        explicit=(Spotted("LIKELY", 0.8, 1.0, 1.0),), shots=2, problems={"explicit": "Only a part of the video."}
+    )
+    seen = evidence_of_annotation(found, "video-1", 0.35)
+    assert dict(seen.coverage) == {Part.SHOTS: 1.0}
+    assert [each.name for each in seen.sightings] == ["adult"]
+    assert Part.ADULT in {gap.part for gap in combined(Evidence(MediaKind.VIDEO), seen).gaps}
 
 
 def test_nothing_annotated_covers_nothing() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from shared.domain.detections import Segment
-from shared.domain.moderation.moments import MOST_FRAMES, frame_moments, scene_starts, shot_count
+from shared.domain.moderation.moments import MOST_FRAMES, frame_moments, scene_starts, without_picture
 from shared.domain.timeline import HZ
 from shared.ports import FINGERPRINT_SIDE
 
@@ -49,7 +49,6 @@ def faded(one: Slots, other: Slots, seconds: float) -> list[Slots]:
 def test_each_cut_begins_a_scene() -> None:
     video = fingerprint(scene(1, 4), scene(2, 3), scene(3, 1.5), scene(4, 6))
     assert scene_starts(video) == (0.0, 4.0, 7.0, 8.5)
-    assert shot_count(video) == 4
 
 
 def test_a_cut_within_half_a_second_is_found_within_half_a_second() -> None:
@@ -58,7 +57,7 @@ def test_a_cut_within_half_a_second_is_found_within_half_a_second() -> None:
 
 
 def test_a_cut_every_second_is_counted() -> None:
-    assert shot_count(fingerprint(*(scene(seed, 1) for seed in range(50)))) == pytest.approx(50, abs=2)
+    assert len(scene_starts(fingerprint(*(scene(seed, 1) for seed in range(50))))) == pytest.approx(50, abs=2)
 
 
 @pytest.mark.parametrize(
@@ -80,12 +79,12 @@ def test_what_only_moves_is_one_scene(steady: Slots) -> None:
 def test_a_flash_is_no_cut() -> None:
     slots = scene(1, 20)
     slots[[9, 22, 38]] = 255
-    assert shot_count(fingerprint(slots)) == 1
+    assert len(scene_starts(fingerprint(slots))) == 1
 
 
 @pytest.mark.parametrize("seconds", [0.5, 1.0, 3.0])
 def test_a_fade_is_at_most_one_cut(seconds: float) -> None:
-    assert shot_count(fingerprint(*faded(scene(1, 8), scene(2, 8), seconds))) <= 2
+    assert len(scene_starts(fingerprint(*faded(scene(1, 8), scene(2, 8), seconds)))) <= 2
 
 
 def test_a_cut_among_shaking_pictures_stands_out() -> None:
@@ -150,3 +149,11 @@ def test_moments_lie_in_the_video_apart_and_in_order(
     assert 1 <= len(found) <= count
     assert all(0 <= moment < duration for moment in found)
     assert all(following - earlier >= 1 / HZ for earlier, following in pairwise(found))
+
+
+@pytest.mark.parametrize(
+    ("shown", "missing"),
+    [((1.0, 5.0, 9.0), 0), ((0.2, 6.4, 8.0), 0), ((1.0,), 2), ((1.0, 5.0, None), 1), ((), 3)],
+)
+def test_moments_without_a_picture_near_them(shown: tuple[float | None, ...], missing: int) -> None:
+    assert without_picture((1.0, 5.0, 9.0), shown) == missing
