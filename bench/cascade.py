@@ -31,13 +31,12 @@ from shared.domain import detections, timeline
 from shared.domain.assets import Detection
 from shared.domain.costs import Machine, compute_cost
 from shared.domain.moderation.findings import PARTS, Count, Evidence, MediaKind, Part
-from shared.domain.moderation.moments import frame_moments, scene_starts
+from shared.domain.moderation.moments import SHOT_WITNESS, frame_moments, scene_starts
 from shared.domain.moderation.prices_of_looks import image_cost, text_cost, video_cost
 from shared.domain.moderation.profiles import Profile
 from shared.domain.moderation.verdicts import Status, in_doubt, judge
 from shared.errors import MediaUnusable
 from shared.handlers import witnesses
-from shared.domain.moderation.moments import SHOT_WITNESS
 from shared.policies import load_patterns, load_profile
 from shared.ports import Detector
 from shared.settings import BUNDLED_MODEL

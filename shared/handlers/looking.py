@@ -11,7 +11,7 @@ from shared.domain.moderation.moments import SHOT_WITNESS, frame_moments, withou
 from shared.domain.moderation.profiles import Profile
 from shared.errors import NotFound
 from shared.handlers.scenes import scenes_of
-from shared.handlers.stills import read_still, still_frames
+from shared.handlers.stills import left_out, read_still, still_frames
 from shared.ports import Blobs, Documents, Frame, FrameSampler, PictureReader
 from shared.repositories import timelines
 
@@ -30,7 +30,7 @@ class Pictures:
 class Shown:
     """`frames` in order of time; `shots` as counted in the video, None where nobody counted them.
 
-    `missing`: how many more pictures there would be if all of the file could be decoded.
+    `missing`: how many more there would be if all of a video could be decoded, or all of an animation shown.
     """
 
     frames: Sequence[Frame]
@@ -46,7 +46,8 @@ def frames_of(asset: Asset, profile: Profile, pictures: Pictures) -> Shown:
     at_most = profile.video.frames
     if asset.kind is MediaKind.IMAGE:
         with pictures.media.open(asset.object_name, generation=asset.generation) as stream:
-            return Shown(still_frames(read_still(stream, pictures.reader, at_most=at_most)))
+            picture = read_still(stream, pictures.reader, at_most=at_most)
+        return Shown(still_frames(picture), missing=left_out(picture))
     scenes = scenes_of(asset, pictures.documents, pictures.media)
     moments = _moments(asset, at_most, scenes or (), pictures.media)
     with pictures.media.open(asset.object_name, generation=asset.generation) as stream:

@@ -27,7 +27,7 @@ from shared.domain.moderation.verdicts import in_doubt, judge
 from shared.errors import FetchFailed
 from shared.handlers import caching, media_sources, shadowing, witnesses
 from shared.handlers.media_sources import MediaFile, PictureFile, VideoFile
-from shared.handlers.stills import still_frames
+from shared.handlers.stills import left_out, still_frames
 from shared.ports import Clock, DetectionRun, Detector, Frame, FrameSampler, MediaProbe, PictureReader
 from shared.records import from_data, to_data
 
@@ -51,10 +51,6 @@ FULL_LOOK = Gap(
     f"{_WANTED}, which takes longer than a client waits; ask POST /video/upload-url where to put the video for it.",
 )
 NO_FULL_LOOK = Gap(Part.ADULT, "not_available", f"{_WANTED}, which is not asked here.")
-
-TRUNCATED = Gap(
-    Part.VIOLENCE, "truncated", "The file ends early, or is damaged in part: what is missing was not looked at."
-)
 
 
 class OutOfTime(FetchFailed):
@@ -227,13 +223,9 @@ def _look(seen: _Seen, looked_at: _Identified, order: Order, deps: Deps) -> Evid
 
 def _gaps(seen: _Seen, verdict: Verdict, profile: Profile, deps: Deps) -> list[Gap]:
     """What the witnesses don't know of a video's look."""
-    found = seen.detection
-    if found is None:
+    if seen.detection is None or not in_doubt(verdict, profile):
         return []
-    gaps = [TRUNCATED] if found.truncated else []
-    if in_doubt(verdict, profile):
-        gaps.append(FULL_LOOK if deps.full_look else NO_FULL_LOOK)
-    return gaps
+    return [FULL_LOOK if deps.full_look else NO_FULL_LOOK]
 
 
 def _to_the_receipt(_: float, __: str | None) -> None:
@@ -277,7 +269,7 @@ def _seen(media: MediaFile, order: Order, deps: Deps) -> _Seen:
 def _seen_in_picture(media: PictureFile, order: Order, deps: Deps) -> _Seen:
     """Of an animation several frames: its first alone would be a way to hide the others."""
     facts = deps.pixels.pictures.read(media.data, at_most=order.profile.video.frames)
-    return _Seen(still_frames(facts))
+    return _Seen(still_frames(facts), missing=left_out(facts))
 
 
 def _seen_in_video(media: VideoFile, order: Order, deps: Deps) -> _Seen:

@@ -36,6 +36,11 @@ def still_facts(picture: PictureFacts) -> MediaFacts:
     )
 
 
+def left_out(picture: PictureFacts) -> int:
+    """How many frames of an animation, or pages, are not among its pictures: nothing is known of them."""
+    return picture.frames - len(picture.pictures)
+
+
 def still_frames(picture: PictureFacts) -> list[Frame]:
     """Its frames as the witnesses want them."""
     return [Frame(each.data, each.width, each.height) for each in picture.pictures]

@@ -8,8 +8,9 @@ first, then fewer questions.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from shared.domain.assets import Detection
@@ -43,7 +44,12 @@ Charge = Callable[[float, str | None], None]
 CHEAPEST = (Feature.SAFE_SEARCH, Feature.LABELS)
 """What is still asked of one picture when the budget suffices for nothing more; Vision bills both as one."""
 
-NOT_ASKED = "The profile does not ask this of the pictures of a video."
+NOT_ASKED = "The profile does not ask for this."
+MISSING: Mapping[MediaKind, tuple[str, str]] = {
+    MediaKind.IMAGE: ("left_out", "Of {} of the file's {} pictures nobody knows: they were left out."),
+    MediaKind.VIDEO: ("not_decoded", "Of {} of {} moments of the video no picture could be decoded."),
+}
+"""Why there are fewer pictures than there could be: an animation has too many, a video is damaged."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ def look(
 ) -> Evidence:
     """The evidence of 0 to 10 `frames`, of our own detector where it has looked, and of the text in the pictures.
 
-    `missing`: how many more pictures were wanted and could not be decoded; nothing is known of them.
+    `missing`: how many more pictures there are, or were wanted; nothing is known of them (`MISSING`).
     Raises `Retryable` when the store, in which the budget is kept, is away.
     """
     able = [feature for feature in features if feature not in deps.images.unable]
@@ -145,10 +151,10 @@ def read_texts(
         sightings=strongest(hits),
         coverage={Part.PATTERNS: share},
         witnesses=(witness,),
-        text=together,
+        text=together[:MAX_TEXT],
     )
     bill = _Bill(deps.language_money, charge, spread_by)
-    return combined(by_pattern, _analyse(together, kind, share, deps.text, bill))
+    return combined(by_pattern, _analysed(together, kind, share, deps.text, bill))
 
 
 def read_again(before: Evidence, deps: Deps, charge: Charge, spread_by: str) -> Evidence:
@@ -160,7 +166,7 @@ def read_again(before: Evidence, deps: Deps, charge: Charge, spread_by: str) -> 
 def _joined(texts: Sequence[Read]) -> str:
     """Each line once, as frames of a video show the same over and over."""
     lines = [line.strip() for read in texts for line in read.text.splitlines()]
-    return "\n".join(dict.fromkeys(line for line in lines if line))[:MAX_TEXT]
+    return "\n".join(dict.fromkeys(line for line in lines if line))
 
 
 # --------------------------------------------------------------------------- pictures
@@ -180,7 +186,8 @@ def _look_at_frames(
         except AnalyserFailed as error:
             log.warning("no look at the pictures: %s", error)
             gaps = gaps_of_features(able, error.code, error.sentence, error.tries)
-            return Evidence(kind, gaps=gaps, witnesses=(deps.images.name,)), []
+            usd = _billed(error, _price_of_frames(chosen, features, bill))
+            return Evidence(kind, gaps=gaps, witnesses=(deps.images.name,), cost_usd=usd), []
         looked = Looked(chosen, found, features, len(frames))
         seen = replace(evidence_of_look(kind, looked, deps.images), cost_usd=usd)
         texts = [
@@ -203,19 +210,24 @@ def _plans(frames: Sequence[Frame], able: Sequence[Feature]) -> list[tuple[Seque
 def _ask_about_frames(
     frames: Sequence[Frame], features: Sequence[Feature], images: ImageAnnotator, bill: _Bill
 ) -> tuple[list[ImageAnnotation], float]:
-    usd = 0.0 if bill.money is None else image_cost(len(frames), features, bill.money.now())
+    usd = _price_of_frames(frames, features, bill)
     return _paid(usd, bill, lambda: images.annotate(frames, features)), usd
+
+
+def _price_of_frames(frames: Sequence[Frame], features: Sequence[Feature], bill: _Bill) -> float:
+    return 0.0 if bill.money is None else image_cost(len(frames), features, bill.money.now())
 
 
 def _with_missing(seen: Evidence, taken: int, missing: int) -> Evidence:
     """What was evaluated of the pictures that could be taken was evaluated of that share of the video."""
     if not missing:
         return seen
-    sentence = f"Of {missing} of {taken + missing} moments of the video no picture could be decoded."
+    code, sentence = MISSING[seen.kind]
+    gap = partial(Gap, code=code, sentence=sentence.format(missing, taken + missing))
     return replace(
         seen,
         coverage={part: share * taken / (taken + missing) for part, share in seen.coverage.items()},
-        gaps=(*seen.gaps, *(Gap(part, "not_decoded", sentence) for part in seen.coverage)),
+        gaps=(*seen.gaps, *(gap(part) for part in seen.coverage)),
     )
 
 
@@ -251,14 +263,32 @@ def _with_cuts(
 # --------------------------------------------------------------------------- texts
 
 
+def _analysed(text: str, kind: MediaKind, share: float, analyzer: TextAnalyzer, bill: _Bill) -> Evidence:
+    """What the analyser says of the text, or of the beginning of one that is too long."""
+    if len(text) <= MAX_TEXT:
+        return _analyse(text, kind, share, analyzer, bill)
+    seen = _analyse(text[:MAX_TEXT], kind, share * MAX_TEXT / len(text), analyzer, bill)
+    sentence = f"Of the text's {len(text)} characters only the first {MAX_TEXT} were judged; the patterns saw all."
+    return replace(seen, gaps=(*seen.gaps, *(Gap(part, "text_too_long", sentence) for part in seen.coverage)))
+
+
 def _analyse(text: str, kind: MediaKind, share: float, analyzer: TextAnalyzer, bill: _Bill) -> Evidence:
     usd = 0.0 if bill.money is None else text_cost(len(text), bill.money.now())
     try:
-        said = _paid(usd, bill, lambda: analyzer.analyze(text))
+        said = _paid(usd, bill, lambda: _said(text, analyzer))
     except AnalyserFailed as error:
         gaps = [Gap(part, error.code, error.sentence, error.tries) for part in (Part.CATEGORIES, Part.SENTIMENT)]
-        return Evidence(kind, gaps=tuple(gaps))
+        return Evidence(kind, gaps=tuple(gaps), cost_usd=_billed(error, usd))
     return _evidence_of_text(said, kind, share, analyzer.name, usd)
+
+
+def _said(text: str, analyzer: TextAnalyzer) -> TextAnnotation:
+    """What the analyser says. Raises `AnalyserFailed` where it said nothing, and bills nothing for it."""
+    said = analyzer.analyze(text)
+    refusals = [error for error in said.problems.values() if error.code in NOT_BILLED]
+    if refusals and len(refusals) == len(said.problems) and said.categories is None and said.sentiment is None:
+        raise max(refusals, key=lambda error: error.tries)
+    return said
 
 
 def _evidence_of_text(said: TextAnnotation, kind: MediaKind, share: float, witness: str, usd: float) -> Evidence:
@@ -280,6 +310,11 @@ def _evidence_of_text(said: TextAnnotation, kind: MediaKind, share: float, witne
 
 
 # --------------------------------------------------------------------------- paying
+
+
+def _billed(error: AnalyserFailed, usd: float) -> float:
+    """What of the price a question costs that failed."""
+    return 0.0 if isinstance(error, BudgetExhausted) or error.code in NOT_BILLED else usd
 
 
 def _paid(usd: float, bill: _Bill, ask: Callable[[], T]) -> T:

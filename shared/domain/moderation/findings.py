@@ -165,6 +165,9 @@ class Gap:
     tries: int = 1
 
 
+TRUNCATED = "truncated"
+"""The code of the gap that a file leaves which ends early or is damaged in part."""
+
 MAX_SIGHTINGS = 300
 """Kept of one piece of media: the most confident of each part. Documents have 1 MiB."""
 
@@ -226,11 +229,11 @@ def _order(sighting: Sighting) -> tuple[float, str, str, str, str]:
 def combined(first: Evidence, second: Evidence) -> Evidence:
     """What two looks at the same media say together: nothing that either saw is lost, and no gap that stays.
 
-    A gap of a part that the other look evaluated wholly is closed.
+    A gap of a part that the other look evaluated wholly is closed, unless nobody could look: the file ends early.
     """
     parts = {*first.coverage, *second.coverage}
     coverage = {part: max(first.covered(part), second.covered(part)) for part in sorted(parts)}
-    gaps = [gap for gap in (*first.gaps, *second.gaps) if coverage.get(gap.part, 0.0) < 1.0]
+    gaps = [gap for gap in (*first.gaps, *second.gaps) if coverage.get(gap.part, 0.0) < 1.0 or gap.code == TRUNCATED]
     return Evidence(
         kind=first.kind,
         sightings=strongest((*first.sightings, *second.sightings)),

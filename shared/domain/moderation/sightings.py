@@ -9,6 +9,7 @@ from shared.domain.assets import Detection
 from shared.domain.detections import confidence
 from shared.domain.moderation.findings import (
     SAFE_SEARCH_PARTS,
+    TRUNCATED,
     Box,
     Count,
     Evidence,
@@ -36,6 +37,9 @@ PARTS_OF: Mapping[Feature, tuple[Part, ...]] = {
 
 CONTEXT_WORDS: Mapping[str, str] = {"medical": "safe-search: medical", "spoof": "safe-search: spoof"}
 """Safe search's other two categories accuse nobody; from LIKELY on they are labels, which a profile's contexts name."""
+
+
+ENDS_EARLY = "The file ends early, or is damaged in part: what is missing was not looked at."
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,8 @@ def evidence_of_detection(kind: MediaKind, found: Detection) -> Evidence:
     sure = confidence(found.segments) if best else min(found.peak_probability, 1 - found.sensitivity)
     place = Place(best.start, best.end) if best else Place()
     seen = Sighting(Part.VIOLENCE, "violence", sure, found.model, "violence", Tier.CLEAR, place)
-    return Evidence(kind, sightings=(seen,), coverage={Part.VIOLENCE: 1.0}, witnesses=(found.model,))
+    gaps = (Gap(Part.VIOLENCE, TRUNCATED, ENDS_EARLY),) if found.truncated else ()
+    return Evidence(kind, (seen,), coverage={Part.VIOLENCE: 1.0}, gaps=gaps, witnesses=(found.model,))
 
 
 def gaps_of_features(features: Iterable[Feature], code: str, sentence: str, tries: int = 1) -> tuple[Gap, ...]:
