@@ -165,7 +165,7 @@ class Home:
         self.images = RapidAnnotator()
         self.texts = LexiconAnalyzer()
         self._scoring = scoring.Deps(self.media, self.detector, TileSheets())
-        self._profiles = policies.load_in_force(config.profile, config.shadow_profile)
+        self._profiles = policies.load_in_force(*config.profile_names())
         self._witnesses = witnesses.Deps(self.images, self.texts, _patterns())
         self._observe = observe.Deps(self.documents, self._clock, TimeOrderedIds(self._clock), config.policy())
 

@@ -39,11 +39,11 @@ def load_profile(name_or_path: str | Path, folder: Path = PROFILES) -> Profile:
     return profile_of(path.stem, content, base)
 
 
-def load_in_force(standard: str, shadow: str | None) -> InForce:
-    """The profiles of these names or paths, and the strict one. Raises `ProfileError`."""
+def load_in_force(standard: str, strict: str, shadow: str | None) -> InForce:
+    """The profiles of these names or paths. Raises `ProfileError`."""
     return InForce(
         standard=load_profile(standard),
-        strict=load_profile("strict"),
+        strict=load_profile(strict),
         shadow=None if shadow is None else load_profile(shadow),
     )
 

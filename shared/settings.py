@@ -304,11 +304,16 @@ class AnalysisSettings(WebSettings, MachineSettings):
 class ProfileSettings:
     """By which rules media is judged. A profile is a name of `policies/profiles/`, or the path of a file.
 
-    `shadow_profile` judges alongside and decides nothing.
+    `strict_profile` judges where a client asks for strictness; `shadow_profile` judges alongside and decides nothing.
     """
 
     profile: str = variable("MODERATION_PROFILE", default="balanced")
+    strict_profile: str = variable("MODERATION_STRICT_PROFILE", default="strict")
     shadow_profile: str | None = variable("MODERATION_SHADOW_PROFILE", default=None)
+
+    def profile_names(self) -> tuple[str, str, str | None]:
+        """The standard one, the strict one, and the shadow."""
+        return self.profile, self.strict_profile, self.shadow_profile
 
 
 @dataclass(frozen=True, kw_only=True)

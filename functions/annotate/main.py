@@ -14,7 +14,7 @@ from shared.messages import AnnotationsFinalised
 
 config, clock = settings.load(settings.AnnotateSettings), SystemClock()
 logs.configure(config.log_level, project=config.project)
-patterns, profiles = policies.load_patterns(), policies.load_in_force(config.profile, config.shadow_profile)
+patterns, profiles = policies.load_patterns(), policies.load_in_force(*config.profile_names())
 
 
 @cache

@@ -16,7 +16,7 @@ from shared.messages import MediaDetected
 
 config, clock = settings.load(settings.ModerateSettings), SystemClock()
 logs.configure(config.log_level, project=config.project)
-patterns, profiles = policies.load_patterns(), policies.load_in_force(config.profile, config.shadow_profile)
+patterns, profiles = policies.load_patterns(), policies.load_in_force(*config.profile_names())
 
 
 @cache

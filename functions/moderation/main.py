@@ -21,7 +21,7 @@ from shared.web import moderation, shadows, verdict_cache
 config, clock = settings.load(settings.ModerationSettings), SystemClock()
 logs.configure(config.log_level, project=config.project)
 patterns, detector = policies.load_patterns(), load_detector(config.model_path)  # at the start, like the profiles:
-profiles = policies.load_in_force(config.profile, config.shadow_profile)  # what can't be used fails its deployment
+profiles = policies.load_in_force(*config.profile_names())  # what can't be used fails its deployment
 store, bucket = cache(lambda: documents.connect(config.project, config.database)), cache(blobs.connect)
 eyes = cache(lambda: vision.connect(endpoint=config.vision_endpoint))
 reader = cache(lambda: language.connect(endpoint=config.language_endpoint))

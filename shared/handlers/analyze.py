@@ -35,8 +35,10 @@ class Deps:
     bucket: str
 
 
-def request_analysis(video_id: str, deps: Deps, *, strict_mode: bool, full_look: bool = False) -> AssetState:
+def request_analysis(video_id: str, deps: Deps, *, strict_mode: bool | None, full_look: bool = False) -> AssetState:
     """Where the analysis stands. Raises `NotFound` before the upload is there. May be repeated.
+
+    `strict_mode` None: as strictly as was asked for with the upload.
 
     Raises `NotReady` when that needs a replay, and another one is under way; what was asked for is kept.
     """
@@ -48,6 +50,7 @@ def request_analysis(video_id: str, deps: Deps, *, strict_mode: bool, full_look:
     if stored is not None:
         _start(asset, stored, deps)
         state = AssetState.PROCESSING
+    strict_mode = asset.strict_mode if strict_mode is None else strict_mode
     # A closer look at what was moderated strictly must not make its verdict milder.
     strict_mode = strict_mode or (full_look and asset.moderation is not None and asset.moderation.strict)
     if (asset.strict_mode, asset.full_look) != (strict_mode, full_look):

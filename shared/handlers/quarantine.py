@@ -24,7 +24,7 @@ from shared.domain.moderation.moderated import (
 from shared.domain.replays import is_under_way
 from shared.errors import NotFound, PreconditionFailed, VersionConflict
 from shared.ports import BlobInfo, Blobs, Documents
-from shared.repositories import assets, incidents, replays
+from shared.repositories import assets, evidence, incidents, replays, timelines
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def move(asset: Asset, version: str, now: datetime, deps: Deps) -> str | None:
 
 
 def expire(asset: Asset, version: str, now: datetime, deps: Deps) -> str | None:
-    """Deletes a file whose days in quarantine are over; what is known of it stays.
+    """Deletes a file whose days in quarantine are over, its stills and the text that was read; the verdict stays.
 
     Not while an incident that rests on it is open: it is evidence.
     """
@@ -68,6 +68,8 @@ def expire(asset: Asset, version: str, now: datetime, deps: Deps) -> str | None:
     if any(incident.status is not IncidentStatus.RESOLVED for incident in found):
         return None
     _delete(asset.object_name, asset.generation, deps)
+    timelines.discard(deps.media, asset.id)
+    evidence.discard(deps.documents, asset.id)
     deps.documents.commit(
         [assets.quarantine_update(asset.id, QuarantineState.DELETED, version, asset.quarantine_until)]
     )

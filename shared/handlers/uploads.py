@@ -54,6 +54,7 @@ class UploadRequest:
     filename: str | None = None
     source_id: str | None = None
     resumable: bool = False
+    strict_mode: bool = False
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -77,6 +78,7 @@ def request_upload(request: UploadRequest, deps: Deps) -> UploadTicket:
         filename=request.filename,
         metadata=request.metadata,
         resumable=request.resumable,
+        strict_mode=request.strict_mode,
     )
     upload = deps.media.sign_put(
         asset.object_name,

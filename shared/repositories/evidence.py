@@ -6,7 +6,7 @@ It is stored before the verdict is, so that a look which was paid for is not los
 from __future__ import annotations
 
 from shared.domain.moderation.moderated import Look
-from shared.ports import Documents, Set
+from shared.ports import Delete, Documents, Filter, Query, Set
 from shared.records import from_data, to_data
 
 COLLECTION = "evidence"
@@ -21,6 +21,13 @@ def find(documents: Documents, asset_id: str, name: str) -> Look | None:
     """The look of this name, or None."""
     document = documents.get(COLLECTION, _id(asset_id, name))
     return None if document is None else from_data(Look, document.data)
+
+
+def discard(documents: Documents, asset_id: str) -> None:
+    """Removes all looks at an upload. Raises `Retryable`."""
+    looks = Query(COLLECTION, (Filter("asset_id", "==", asset_id),))
+    while found := documents.query(looks).documents:
+        documents.commit([Delete(COLLECTION, look.id) for look in found])
 
 
 def _id(asset_id: str, name: str) -> str:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, StrictBool
 
 from shared.domain.assets import DEFAULT_CONTENT_TYPE, MAX_UPLOAD_BYTES, UPLOAD_URL_HOURS
 from shared.handlers import analyze, uploads
+from shared.repositories import assets
 
 
 class UploadUrlRequest(BaseModel):
@@ -23,6 +24,7 @@ class UploadUrlRequest(BaseModel):
     source_id: str | None = None
     resumable: bool = Field(default=False, description="A session that goes on after a lost connection")
     metadata: dict[str, str] = Field(default_factory=dict, description="Stored with the object and shown")
+    strict_mode: StrictBool = Field(default=False, description="Moderate the upload by the strict profile at once")
 
 
 class UploadUrlReply(BaseModel):
@@ -39,10 +41,12 @@ class UploadUrlReply(BaseModel):
 
 
 class AnalyzeRequest(BaseModel):
-    """`strict_mode` chooses the strict profile of moderation; `depth` `full` a look at the whole video in any case."""
+    """`strict_mode` chooses the strict profile of moderation, or not; without it, what was asked for with the upload.
+
+    `depth` `full` a look at the whole video in any case."""
 
     video_id: str
-    strict_mode: StrictBool = False
+    strict_mode: StrictBool | None = None
     depth: Literal["auto", "full"] = "auto"
 
 
@@ -91,7 +95,7 @@ def router(deps: Callable[[], Deps]) -> APIRouter:
             task_id=body.video_id,
             video_id=body.video_id,
             state=state,
-            strict_mode=body.strict_mode,
+            strict_mode=assets.get(deps().analyze.documents, body.video_id).strict_mode,
             status_url=f"/video/status/{quote(body.video_id, safe='')}",
         )
 

@@ -151,11 +151,13 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return clip
 
 
-def bucket_of(running: stack.Stack, uri: str) -> tuple[storage.Bucket, str]:
+def bucket_of(running: stack.Stack, uri: str) -> tuple[Any, str]:
     """The bucket and the object's name of a `gs://` address, on the stack's own storage."""
     bucket, _, name = uri.removeprefix("gs://").partition("/")
     origin = {"api_endpoint": running.environment["STORAGE_EMULATOR_HOST"]}
-    client = storage.Client(project=PROJECT, credentials=AnonymousCredentials(), client_options=origin)
+    make_client: Any = storage.Client
+    make_credentials: Any = AnonymousCredentials
+    client = make_client(project=PROJECT, credentials=make_credentials(), client_options=origin)
     return client.bucket(bucket), name
 
 

@@ -75,7 +75,7 @@ SUBSCRIBERS = {
     "annotations-finalised": ["annotate"],
     "media-moderated": ["escalate"],
 }
-PROFILES = policies.load_in_force("balanced", None)
+PROFILES = policies.load_in_force("balanced", "strict", None)
 PATTERNS = policies.load_patterns()
 CONTENTS = {"fight": 0.9, "scuffle": 0.6, "calm": 0.1}
 

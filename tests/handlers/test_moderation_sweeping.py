@@ -25,7 +25,7 @@ from shared.domain.stages import AssetState, Stage, StageRecord, StageState, ass
 from shared.errors import AnalyserFailed, NotReady, Retryable
 from shared.handlers import maintain, replays
 from shared.ports import Document, OperationState, Query, Update, Write
-from shared.repositories import assets
+from shared.repositories import assets, evidence
 from shared.repositories import replays as stored
 from tests.handlers.pipeline import GRACE, ListBus, Pipeline, deliver, delivery_of, ledger, run_through
 from tests.handlers.scripted_witnesses import SAFE, innocent, jpeg
@@ -324,6 +324,8 @@ class TestQuarantine:
         asset = pipeline.asset(asset_id)
         assert asset.quarantine is QuarantineState.DELETED
         assert pipeline.media.stat(asset.object_name) is None
+        assert list(pipeline.media.list(f"analysis/{asset_id}/")) == []
+        assert evidence.find(pipeline.documents, asset_id, FIRST_LOOK) is None
         assert verdict_on(pipeline, asset_id).verdict.status is Status.FAIL
         with pytest.raises(NotReady, match="no_upload"):
             replays.request(replays.Request(asset_id, "moderate", "Ada"), pipeline.replay_deps())

@@ -8,7 +8,7 @@ import pytest
 
 from shared.domain.assets import Detection
 from shared.domain.detections import Segment
-from shared.domain.moderation.findings import Count, Evidence, MediaKind, Part
+from shared.domain.moderation.findings import MAX_TEXT, Count, Evidence, MediaKind, Part
 from shared.domain.moderation.prices_of_looks import image_cost, text_cost
 from shared.domain.moderation.profiles import Profile
 from shared.domain.moderation.receipts import Status
@@ -262,6 +262,34 @@ def test_language_down_leaves_the_patterns_alone_and_says_so(profile: Profile) -
     assert (gap(evidence, Part.CATEGORIES), gap(evidence, Part.SENTIMENT)) == ("unavailable", "unavailable")
 
 
+def test_pictures_that_were_left_out_are_not_covered(profile: Profile) -> None:
+    evidence = look(profile, ScriptedAnnotator(lambda _: innocent("A page of a long document")), count=2, missing=6)
+
+    assert evidence.covered(Part.ADULT) == evidence.covered(Part.PATTERNS) == 0.25
+    assert gap(evidence, Part.ADULT) == "left_out"
+
+
+def test_a_video_that_ends_early_says_so_whoever_else_looked(profile: Profile) -> None:
+    cut = Detection((), 0.1, 9.0, truncated=True, model="motion-1")
+
+    evidence = look(profile, kind=MediaKind.VIDEO, detection=cut)
+
+    assert gap(evidence, Part.VIOLENCE) == "truncated"
+
+
+def test_of_a_text_that_is_too_long_the_analyser_judges_the_beginning_and_the_patterns_all(profile: Profile) -> None:
+    text = ScriptedText()
+    words = "\n".join(f"line {number} of many" for number in range(2_000))
+
+    evidence = look(profile, ScriptedAnnotator(lambda _: innocent(f"{words}\nI will kill you tonight")), text)
+
+    assert [len(each) for each in text.asked] == [MAX_TEXT]
+    assert any(each.category == "threat" for each in evidence.sightings)
+    assert evidence.covered(Part.PATTERNS) == 1.0
+    assert 0 < evidence.covered(Part.CATEGORIES) < 1
+    assert gap(evidence, Part.CATEGORIES) == "text_too_long"
+
+
 # --------------------------------------------------------------------------- money
 
 
@@ -332,8 +360,26 @@ def test_a_refusal_is_not_billed_but_an_answer_that_came_too_late_is(
             raise failure(code)
 
         deps = witnesses.Deps(ScriptedAnnotator(fails), ScriptedText(), PATTERNS, billed(documents, 10.0, clock))
-        look(profile, deps=deps, account=account)
+        evidence = look(profile, deps=deps, account=account)
         spent[code] = account.usd
+        assert evidence.cost_usd == pytest.approx(account.usd)
 
     assert spent["quota_exceeded"] == pytest.approx(0.0)
     assert spent["too_slow"] == pytest.approx(image_cost(1, ALL, clock.now()))
+
+
+def test_a_text_that_language_refused_to_judge_is_paid_back(
+    profile: Profile, documents: Documents, clock: ManualClock
+) -> None:
+    account = Account()
+    refused = ScriptedText(
+        TextAnnotation(problems=dict.fromkeys(("categories", "sentiment"), failure("not_permitted")))
+    )
+    images = ScriptedAnnotator(lambda _: innocent("A sentence that is long enough to judge"))
+    money = Spending(documents, clock, "Language", 10.0)
+    deps = witnesses.Deps(images, refused, PATTERNS, None, money)
+
+    evidence = look(profile, deps=deps, account=account)
+
+    assert account.usd == evidence.cost_usd == pytest.approx(0.0)
+    assert gap(evidence, Part.SENTIMENT) == "not_permitted"

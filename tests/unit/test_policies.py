@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import ProfileError, SettingsError
-from shared.policies import MAX_BYTES, PROFILES, load_profile
+from shared.policies import MAX_BYTES, PROFILES, load_in_force, load_profile
 
 
 def write(folder: Path, name: str, content: str) -> Path:
@@ -113,3 +113,12 @@ def test_another_folder_has_its_own_bundled_profiles(tmp_path: Path) -> None:
     write(tmp_path, "loud", 'extends = "balanced"\n[crowd]\nmore_than = 99\n')
 
     assert load_profile("loud", tmp_path).crowd == 99
+
+
+def test_who_asks_for_strictness_gets_the_strict_profile_of_this_place(tmp_path: Path) -> None:
+    mine = write(tmp_path, "harsh", 'extends = "strict"\n[crowd]\nmore_than = 1\n')
+    in_force = load_in_force("balanced", str(mine), "strict")
+    assert in_force.of(strict=True).name == "harsh"
+    assert in_force.of(strict=False).name == "balanced"
+    assert in_force.shadow is not None
+    assert in_force.shadow.name == "strict"

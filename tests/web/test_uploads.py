@@ -174,6 +174,17 @@ class TestAnalyze:
             assert assets.get(home.documents, video_id).strict_mode is strict
         assert client.get(reply.json()["status_url"]).status_code == 200
 
+    @pytest.mark.parametrize(
+        ("asked", "then", "kept"), [(True, None, True), (True, False, False), (False, None, False)]
+    )
+    def test_who_does_not_say_how_strictly_leaves_what_was_asked_for_with_the_upload(
+        self, client: TestClient, home: Home, asked: bool, then: bool | None, kept: bool
+    ) -> None:
+        video_id = upload(client, strict_mode=asked)
+        assert assets.get(home.documents, video_id).strict_mode is asked
+        reply = client.post("/video/analyze", json={"video_id": video_id, "strict_mode": then})
+        assert (reply.json()["strict_mode"], assets.get(home.documents, video_id).strict_mode) == (kept, kept)
+
     def test_a_lost_notification_is_published_again(self, client: TestClient, home: Home) -> None:
         video_id = upload(client, source_id="入口")
         home.folder.deliver_notifications(lambda _: None)  # it is lost on the way
