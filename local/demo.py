@@ -132,6 +132,10 @@ def _show_analysis(analysis: dict[str, Any], console: Console) -> None:
         console.print(f"  {span:<14} {found['type']} {found['confidence']:.2f}")
     console.print(f"Summary    {analysis['summary']}")
     console.print(f"Risk       {analysis['overallRisk']}, confidence {analysis['confidence']:.2f}")
+    if analysis["moderation"]:
+        receipt = analysis["moderation"]["receipt"]
+        console.print(f"Moderation {receipt['status']}: {receipt['reasons'][0]}", markup=False)
+        console.print(f"           {receipt['flip']['sentence'] if receipt['flip'] else ''}".rstrip(), markup=False)
 
 
 def timeline(analysis: dict[str, Any], columns: int = TIMELINE_COLUMNS) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -117,6 +118,12 @@ def _tell(sent: Sent, console: Console) -> None:
         print(f"{sent.path}: {sent.video_id}", file=sys.stdout, flush=True)
 
 
+def _moderation(analysis: dict[str, Any]) -> str:
+    """The verdict on a video; a still picture's is in its summary."""
+    said = analysis["moderation"]
+    return f" Moderation says {said['status']}." if said and analysis["totalDuration"] else ""
+
+
 def _follow_all(sent: Sequence[Sent], uploader: Uploader, console: Console) -> int:
     """Prints each analysis as it is complete; how many succeeded."""
     succeeded = 0
@@ -127,6 +134,6 @@ def _follow_all(sent: Sequence[Sent], uploader: Uploader, console: Console) -> i
         except UploadFailed as failure:
             console.print(f"sightline: {each.path} cannot be followed: {failure}.", style="red", markup=False)
             continue
-        print(f"{each.path}: {analysis['summary']}", flush=True)
+        print(f"{each.path}: {analysis['summary']}{_moderation(analysis)}", flush=True)
         succeeded += analysis["state"] == "done"
     return succeeded

@@ -88,6 +88,11 @@ def _read(path: Path) -> dict[str, Any]:
         if path.stat().st_size > MAX_BYTES:
             raise ProfileError(f"profile {path.stem}: {path} has more than {MAX_BYTES} bytes")
         return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        bundled = ", ".join(sorted(each.stem for each in PROFILES.glob("*.toml")))
+        raise ProfileError(
+            f"profile {path.stem}: there is no file {path}; those that come along are {bundled}"
+        ) from error
     except (OSError, ValueError, RecursionError) as error:
         # Bytes that are no UTF-8 and malformed TOML are both ValueErrors.
         reason = error.strerror if isinstance(error, OSError) else str(error)

@@ -55,8 +55,8 @@ def _was_told(asset: Asset, moderation: Moderation) -> bool:
 def comparison(
     asset: Asset, verdict: Verdict, evidence: Evidence, profiles: InForce, now: datetime
 ) -> tuple[Write, ...]:
-    """The write that keeps what the shadow profile would have said; nothing without one."""
-    if profiles.shadow is None:
+    """The write that keeps what the shadow profile would have said; nothing without one, and of its own verdicts."""
+    if profiles.shadow is None or profiles.shadow.version == verdict.profile_version:
         return ()
     return (shadows.record(compared_with(profiles.shadow, asset.id, evidence, verdict, now)),)
 

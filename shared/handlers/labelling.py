@@ -8,6 +8,7 @@ from shared import ids
 from shared.domain.analysis import first_error
 from shared.domain.assets import Asset, Detection
 from shared.domain.labels import Accuracy, FeedbackLabel, check_comments, label_of, verdict_name
+from shared.domain.moderation.findings import MediaKind
 from shared.domain.stages import Stage, whole_ledger
 from shared.errors import AlreadyExists, Conflict, NotReady
 from shared.ports import Clock, Documents
@@ -77,6 +78,8 @@ def _same_word(given: FeedbackLabel, said: Feedback) -> FeedbackLabel:
 def _detection(asset: Asset) -> Detection:
     if asset.detection is not None:
         return asset.detection
+    if asset.kind is MediaKind.IMAGE:
+        raise NotReady("still_image", "Feedback is about what the detector says of videos; this is a still picture.")
     failure = first_error(asset)
     if failure is not None:
         raise NotReady("analysis_failed", f"There is no verdict to speak of: the analysis failed. {failure}")

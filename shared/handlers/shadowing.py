@@ -40,7 +40,12 @@ class Report:
 
 
 def record(media_id: str, evidence: Evidence, verdict: Verdict, shadow: Profile, store: caching.Deps) -> None:
-    """Judges the evidence by the shadow profile, too, and stores the comparison. It never costs a verdict."""
+    """Judges the evidence by the shadow profile, too, and stores the comparison. It never costs a verdict.
+
+    A verdict of that very profile is compared with nothing.
+    """
+    if shadow.version == verdict.profile_version:
+        return
     comparison = compared_with(shadow, media_id, evidence, verdict, store.clock.now())
     try:
         store.documents.commit([shadows.record(comparison)])

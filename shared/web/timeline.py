@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from shared.domain.analysis import first_error
 from shared.domain.assets import Detection
 from shared.domain.detections import Segment
+from shared.domain.moderation.findings import MediaKind
 from shared.domain.timeline import HZ, Timeline
 from shared.errors import NotReady
 from shared.ports import Blobs, Documents
@@ -71,6 +72,8 @@ def _detection(documents: Documents, asset_id: str) -> Detection:
     asset = assets.get(documents, asset_id)
     if asset.detection is not None:
         return asset.detection
+    if asset.kind is MediaKind.IMAGE:
+        raise NotReady("still_image", "A still picture has no timeline.")
     failure = first_error(asset)
     if failure is not None:
         raise NotReady("analysis_failed", f"The analysis failed. {failure}")

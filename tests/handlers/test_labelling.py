@@ -16,6 +16,7 @@ from shared.ids import new_uuid
 from shared.ports import Query, Write
 from shared.repositories import labels
 from tests.handlers.pipeline import ListBus, Pipeline, WordDetector, delivery_of, run_through
+from tests.handlers.scripted_witnesses import jpeg
 
 
 def analysed(pipeline: Pipeline, bus: ListBus, word: str) -> str:
@@ -62,6 +63,13 @@ def test_the_latest_word_comes_first(pipeline: Pipeline, bus: ListBus) -> None:
     first, cursor = labels.newest(pipeline.documents, asset_id, limit=1)
     rest, _ = labels.newest(pipeline.documents, asset_id, limit=1, cursor=cursor)
     assert first + rest == [given[1], given[0]]
+
+
+def test_of_a_still_picture_the_detector_says_nothing(pipeline: Pipeline) -> None:
+    asset_id, notification = pipeline.upload(jpeg())
+    pipeline.handlers()["ingest"](notification)
+    with pytest.raises(NotReady, match="a still picture"):
+        labelling.give(word_on(asset_id), pipeline.labelling_deps())
 
 
 def test_what_has_no_verdict_cannot_be_judged(pipeline: Pipeline) -> None:

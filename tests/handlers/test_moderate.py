@@ -734,6 +734,13 @@ class TestReplays:
         assert (verdict_on(pipeline, asset_id).strict, verdict_on(pipeline, asset_id).full_look) == (True, True)
 
 
+def test_a_profile_is_not_compared_with_itself(pipeline: Pipeline, bus: ListBus) -> None:
+    pipeline.profiles = replace(PROFILES, shadow=PROFILES.standard)
+    _, notification = pipeline.upload("scuffle")
+    run_through(pipeline, bus, notification)
+    assert shadows.since(pipeline.documents, NOON)[0] == []
+
+
 def test_the_shadow_profile_is_scored_and_decides_nothing(pipeline: Pipeline, bus: ListBus) -> None:
     pipeline.profiles = replace(PROFILES, shadow=PROFILES.strict)
     asset_id, notification = pipeline.upload("scuffle")

@@ -10,7 +10,9 @@ from shared.domain.assets import Asset, Detection
 from shared.domain.detections import Segment
 from shared.domain.stages import Stage, StageRecord, StageState
 from shared.domain.timeline import Timeline
+from shared.handlers.stills import still_facts
 from shared.ids import new_uuid
+from shared.ports import PictureFacts
 from shared.repositories import assets, timelines
 from tests.fakes import NOON
 
@@ -90,3 +92,12 @@ def test_a_failed_analysis_says_why(client: TestClient, home: Home, what: str) -
     reply = client.get(f"/analysis/{stored(home, detected=False, failed=True)}/{what}")
     assert reply.status_code == 409
     assert reply.json() == {"detail": "The analysis failed. The file is text, not a video."}
+
+
+@pytest.mark.parametrize("what", PARTS)
+def test_a_still_picture_has_none(client: TestClient, home: Home, what: str) -> None:
+    asset_id = stored(home, detected=False)
+    facts = still_facts(PictureFacts("jpeg", 8, 8, 1, 100, "0" * 64, ()))
+    home.documents.commit([assets.facts_update(asset_id, 1, facts)])
+    reply = client.get(f"/analysis/{asset_id}/{what}")
+    assert (reply.status_code, reply.json()) == (409, {"detail": "A still picture has no timeline."})
