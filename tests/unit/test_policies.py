@@ -104,7 +104,7 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["balance", "/no/such/file.toml", "", ".", "../../etc/passwd"])
 def test_a_profile_that_is_not_there_is_told_as_such(name: str) -> None:
-    with pytest.raises(ProfileError, match="can't be read|those that come along are balanced, strict"):
+    with pytest.raises(ProfileError, match=r"can't be read|those that come along are balanced, strict"):
         load_profile(name)
 
 
