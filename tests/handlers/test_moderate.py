@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
 import pytest
 
-from shared.domain.moderation.findings import Part
+from shared.domain.assets import Asset
+from shared.domain.moderation.findings import Evidence, MediaKind, Part
 from shared.domain.moderation.moderated import FIRST_LOOK, Moderation, annotation_name
 from shared.domain.moderation.prices_of_looks import image_cost
 from shared.domain.moderation.receipts import Rule, Status
+from shared.domain.moderation.verdicts import judge
 from shared.domain.stages import AssetState, Stage, StageState, asset_state
 from shared.errors import AnalyserFailed, Retryable
-from shared.handlers import analyze, replays
+from shared.handlers import analyze, annotate, caching, replays, shadowing, triggers
+from shared.messages import AnnotationsFinalised, ReplayOrder
 from shared.ports import Delete, Delivery, ImageAnnotation, Query, Seen, TextAnnotation, Update, VideoAnnotation
 from shared.records import to_data
 from shared.repositories import evidence, incidents, shadows
@@ -754,3 +758,41 @@ def test_the_shadow_profile_is_scored_and_decides_nothing(pipeline: Pipeline, bu
     )
     assert compared.causes == ("violence: violence",)
     assert verdict_on(pipeline, asset_id).verdict.status is Status.PASS
+
+
+@pytest.mark.parametrize("name", ["annotations/strange", "media/something-else.mp4"])
+def test_an_object_that_is_no_result_asks_for_no_work(pipeline: Pipeline, name: str) -> None:
+    assert annotate.prepare(AnnotationsFinalised(bucket=BUCKET, name=name), pipeline.annotate_deps()) is None
+
+
+def test_a_replay_of_another_stage_asks_annotate_for_no_work(pipeline: Pipeline) -> None:
+    order = ReplayOrder(id="1", asset_id="2", stage=Stage.DETECT)
+    found = AnnotationsFinalised(bucket=BUCKET, name=annotation_name("2", FIRST_LOOK), replay=order)
+    assert annotate.prepare(found, pipeline.annotate_deps()) is None
+
+
+def test_what_was_never_identified_can_neither_be_detected_nor_moderated_anew() -> None:
+    unknown = Asset("1", "media/1", NOON, generation=1)
+    assert {stage: triggers.trigger_of(stage, unknown, BUCKET) for stage in (Stage.DETECT, Stage.MODERATE)} == {
+        Stage.DETECT: None,
+        Stage.MODERATE: None,
+    }
+
+
+def test_an_upload_that_nobody_identified_is_not_moderated(pipeline: Pipeline, bus: ListBus) -> None:
+    asset_id, notification = pipeline.upload("calm")
+    handlers = pipeline.handlers()
+    handlers["ingest"](notification)
+    deliver(pipeline, bus.of_topic("media-uploaded"))
+    pipeline.documents.commit([Update("assets", asset_id, {"facts": None})])
+    deliver(pipeline, bus.of_topic("media-detected"))
+    moderated = ledger(pipeline.asset(asset_id), Stage.MODERATE)
+    assert (moderated.state, moderated.error_code) == (StageState.FAILED, "no_facts")
+
+
+def test_a_verdict_of_the_shadow_profile_itself_is_stored_by_no_request_either(pipeline: Pipeline) -> None:
+    seen = Evidence(MediaKind.IMAGE, coverage={Part.OBJECTS: 1.0})
+    store = caching.Deps(pipeline.documents, pipeline.clock, timedelta(hours=1))
+    for shadow in (PROFILES.standard, PROFILES.strict):
+        shadowing.record("m", seen, judge(seen, PROFILES.standard), shadow, store)
+    assert [each.shadow.split()[0] for each in shadows.since(pipeline.documents, NOON)[0]] == ["strict"]
