@@ -42,9 +42,13 @@ def handle(message: MediaDetected, deps: Deps, attempt: Attempt) -> Outcome:
     asset, version = assets.get_with_version(deps.observe.documents, attempt.asset_id)
     if message.replay is not None and Stage.CORRELATE in asset.observed_by:
         return Outcome()
-    observation = _observation(message, asset)
-    plan = observe.plan(observation, location_of(asset, deps.observe.documents), deps.observe)
-    joined = () if plan.incident is None else (assets.joining(asset, plan.incident.id, Stage.CORRELATE, version),)
+    return observed(_observation(message, asset), asset, version, Stage.CORRELATE, deps.observe)
+
+
+def observed(observation: Observation, asset: Asset, version: str, stage: Stage, deps: observe.Deps) -> Outcome:
+    """The observation, made at the asset's place by `stage`; the asset, as it was read, keeps the incident it joins."""
+    plan = observe.plan(observation, _location_of(asset, deps.documents), deps)
+    joined = () if plan.incident is None else (assets.joining(asset, plan.incident.id, stage, version),)
     return Outcome(writes=(*plan.writes, *joined), messages=plan.messages)
 
 
@@ -68,7 +72,7 @@ def place_of(asset: Asset) -> str:
     return asset.source_id or f"asset:{asset.id}"
 
 
-def location_of(asset: Asset, documents: Documents) -> str:
+def _location_of(asset: Asset, documents: Documents) -> str:
     """What that place is called to a person."""
     if asset.source_id is None:
         return "Unknown place"

@@ -17,7 +17,7 @@ from shared.domain.replays import SENTENCES, Refusal
 from shared.domain.stages import Stage, StageState
 from shared.errors import Retryable
 from shared.handlers import observe
-from shared.handlers.correlate import location_of, place_of
+from shared.handlers.correlate import observed, place_of
 from shared.messages import MediaModerated, decode
 from shared.repositories import assets
 
@@ -48,10 +48,7 @@ def handle(message: MediaModerated, deps: Deps, attempt: Attempt) -> Outcome:  #
         return Outcome(state=StageState.SKIPPED, error_code=reason, error_message=SENTENCES[reason])
     if moderation.incident is None or Stage.ESCALATE in asset.observed_by:
         return Outcome()
-    observation = _observation(asset, moderation)
-    plan = observe.plan(observation, location_of(asset, deps.observe.documents), deps.observe)
-    joined = () if plan.incident is None else (assets.joining(asset, plan.incident.id, Stage.ESCALATE, version),)
-    return Outcome(writes=(*plan.writes, *joined), messages=plan.messages)
+    return observed(_observation(asset, moderation), asset, version, Stage.ESCALATE, deps.observe)
 
 
 def _observation(asset: Asset, moderation: Moderation) -> Observation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from shared.domain.assets import Asset
 from shared.domain.moderation.findings import Count, MediaKind
@@ -12,7 +13,7 @@ from shared.domain.moderation.profiles import Profile
 from shared.errors import NotFound
 from shared.handlers.scenes import scenes_of
 from shared.handlers.stills import left_out, read_still, still_frames
-from shared.ports import Blobs, Documents, Frame, FrameSampler, PictureReader
+from shared.ports import Blobs, Documents, Frame, FrameSampler, PictureFacts, PictureReader
 from shared.repositories import timelines
 
 
@@ -38,6 +39,20 @@ class Shown:
     missing: int = 0
 
 
+def shown_of_still(picture: PictureFacts) -> Shown:
+    """The frames of an animation, or the one of a still."""
+    return Shown(still_frames(picture), missing=left_out(picture))
+
+
+def shown_of_video(
+    stream: BinaryIO, moments: Sequence[float], scenes: Sequence[float] | None, sampler: FrameSampler
+) -> Shown:
+    """The pictures at `moments`. Raises `MediaUnusable` when none can be decoded."""
+    frames = sampler.sample(stream, moments)
+    shots = None if scenes is None else Count(len(scenes), SHOT_WITNESS)
+    return Shown(frames, shots, without_picture(moments, [frame.seconds for frame in frames]))
+
+
 def frames_of(asset: Asset, profile: Profile, pictures: Pictures) -> Shown:
     """At most `profile.video.frames` pictures of the asset's object.
 
@@ -46,14 +61,11 @@ def frames_of(asset: Asset, profile: Profile, pictures: Pictures) -> Shown:
     at_most = profile.video.frames
     if asset.kind is MediaKind.IMAGE:
         with pictures.media.open(asset.object_name, generation=asset.generation) as stream:
-            picture = read_still(stream, pictures.reader, at_most=at_most)
-        return Shown(still_frames(picture), missing=left_out(picture))
+            return shown_of_still(read_still(stream, pictures.reader, at_most=at_most))
     scenes = scenes_of(asset, pictures.documents, pictures.media)
     moments = _moments(asset, at_most, scenes or (), pictures.media)
     with pictures.media.open(asset.object_name, generation=asset.generation) as stream:
-        frames = pictures.sampler.sample(stream, moments)
-    missing = without_picture(moments, [frame.seconds for frame in frames])
-    return Shown(frames, None if scenes is None else Count(len(scenes), SHOT_WITNESS), missing)
+        return shown_of_video(stream, moments, scenes, pictures.sampler)
 
 
 def _moments(asset: Asset, count: int, scenes: Sequence[float], media: Blobs) -> tuple[float, ...]:

@@ -34,6 +34,7 @@ from shared.domain.moderation.moderated import (
 )
 from shared.domain.moderation.prices_of_looks import video_cost
 from shared.domain.moderation.profiles import Profile
+from shared.domain.moderation.receipts import Verdict
 from shared.domain.moderation.reusing import is_reusable
 from shared.domain.moderation.verdicts import in_doubt, judge
 from shared.domain.prices import table_date
@@ -92,10 +93,15 @@ def handle(message: MediaDetected, deps: Deps, attempt: Attempt) -> Outcome:
     if earlier is not None:
         return _taken_over(asset, version, earlier, message.bucket, deps)
     look = _look(asset, profile, FIRST_LOOK if message.replay is None else message.replay.id, deps, attempt)
-    further = _look_further(asset, look, profile, deps, attempt)
+    verdict = judge(look.evidence, profile)
+    further = _look_further(asset, look, in_doubt(verdict, profile), deps, attempt)
     if isinstance(further, Look):
-        return _provisional(asset, version, further, profile, message.bucket, deps)
-    return _final(asset, version, look, further, profile, message.bucket, deps)
+        return _provisional(asset, version, further, verdict, profile, message.bucket, deps)
+    if further.gap:
+        gaps = (*look.evidence.gaps, Gap(Part.ADULT, further.code, further.sentence))
+        look = replace(look, evidence=replace(look.evidence, gaps=gaps))
+        verdict = judge(look.evidence, profile)
+    return _final(asset, version, look, verdict, further, profile, message.bucket, deps)
 
 
 def _profile_for(asset: Asset, profiles: InForce) -> Profile:
@@ -202,13 +208,13 @@ def _ask(asset: Asset, profile: Profile, deps: Deps, attempt: Attempt) -> Eviden
 # --------------------------------------------------------------------------- Video Intelligence
 
 
-def _look_further(asset: Asset, look: Look, profile: Profile, deps: Deps, attempt: Attempt) -> Look | _Skip:
+def _look_further(asset: Asset, look: Look, doubt: bool, deps: Deps, attempt: Attempt) -> Look | _Skip:
     """The look with the operation that was started for it, or why none was."""
     if look.operation is not None:
         return look
     if asset.kind is MediaKind.IMAGE:
         return _Skip(AnnotateSkip.STILL_IMAGE, SKIP_SENTENCES[AnnotateSkip.STILL_IMAGE])
-    if not in_doubt(judge(look.evidence, profile), profile):
+    if not doubt:
         return _Skip(AnnotateSkip.NOT_IN_DOUBT, SKIP_SENTENCES[AnnotateSkip.NOT_IN_DOUBT])
     if deps.full is None:
         return _Skip(AnnotateSkip.NOT_CONFIGURED, SKIP_SENTENCES[AnnotateSkip.NOT_CONFIGURED], gap=True)
@@ -242,9 +248,10 @@ def _start(asset: Asset, look: Look, full: FullLook) -> Operation:
 # --------------------------------------------------------------------------- what becomes of it
 
 
-def _provisional(asset: Asset, version: str, look: Look, profile: Profile, bucket: str, deps: Deps) -> Outcome:
+def _provisional(
+    asset: Asset, version: str, look: Look, verdict: Verdict, profile: Profile, bucket: str, deps: Deps
+) -> Outcome:
     assert look.operation is not None  # noqa: S101 - it was started for this
-    verdict = judge(look.evidence, profile)
     moderation = replace(
         moderation_of(verdict, profile, deps.clock.now(), detector_of(asset)),
         look=look.name,
@@ -258,12 +265,10 @@ def _provisional(asset: Asset, version: str, look: Look, profile: Profile, bucke
     return Outcome(writes=(*ended.writes, running), version=concluding.named(verdict))
 
 
-def _final(asset: Asset, version: str, look: Look, skip: _Skip, profile: Profile, bucket: str, deps: Deps) -> Outcome:
+def _final(
+    asset: Asset, version: str, look: Look, verdict: Verdict, skip: _Skip, profile: Profile, bucket: str, deps: Deps
+) -> Outcome:
     now = deps.clock.now()
-    seen = look.evidence
-    if skip.gap:
-        seen = replace(seen, gaps=(*seen.gaps, Gap(Part.ADULT, skip.code, skip.sentence)))
-    verdict = judge(seen, profile)
     moderation = replace(
         moderation_of(verdict, profile, now, detector_of(asset)),
         look=look.name,
@@ -271,7 +276,7 @@ def _final(asset: Asset, version: str, look: Look, skip: _Skip, profile: Profile
         full_look=asset.full_look,
     )
     ended = concluding.conclude(asset, version, moderation, bucket)
-    compared = concluding.comparison(asset, verdict, seen, deps.profiles, now)
+    compared = concluding.comparison(asset, verdict, look.evidence, deps.profiles, now)
     return Outcome(
         writes=(*ended.writes, *_annotate_skipped(asset, skip, now), *compared),
         messages=ended.messages,

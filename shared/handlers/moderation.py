@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextvars
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -18,17 +18,17 @@ from typing import Any, TypeVar
 
 from shared.domain import detections, timeline
 from shared.domain.assets import Detection
-from shared.domain.moderation.details import Details, details_of, is_worth_asking_again
-from shared.domain.moderation.findings import Count, Evidence, Gap, MediaKind, Part
-from shared.domain.moderation.moments import SHOT_WITNESS, frame_moments, scene_starts, without_picture
+from shared.domain.moderation.details import Details, details_of
+from shared.domain.moderation.findings import Evidence, Gap, MediaKind, Part, is_worth_asking_again
+from shared.domain.moderation.moments import frame_moments, scene_starts
 from shared.domain.moderation.profiles import Profile
 from shared.domain.moderation.receipts import Status, Verdict
 from shared.domain.moderation.verdicts import in_doubt, judge
 from shared.errors import FetchFailed
 from shared.handlers import caching, media_sources, shadowing, witnesses
+from shared.handlers.looking import Shown, shown_of_still, shown_of_video
 from shared.handlers.media_sources import MediaFile, PictureFile, VideoFile
-from shared.handlers.stills import left_out, still_frames
-from shared.ports import Clock, DetectionRun, Detector, Frame, FrameSampler, MediaProbe, PictureReader
+from shared.ports import Clock, DetectionRun, Detector, FrameSampler, MediaProbe, PictureReader
 from shared.records import from_data, to_data
 
 T = TypeVar("T")
@@ -208,7 +208,7 @@ def _look(seen: _Seen, looked_at: _Identified, order: Order, deps: Deps) -> Evid
     _check_time(order, deps)
     profile = order.profile
     return witnesses.look(
-        seen.frames,
+        seen.shown.frames,
         looked_at.kind,
         witnesses.features_for(looked_at.kind, profile, deps.witnesses),
         profile,
@@ -216,8 +216,8 @@ def _look(seen: _Seen, looked_at: _Identified, order: Order, deps: Deps) -> Evid
         _to_the_receipt,
         looked_at.sha256,
         detection=seen.detection,
-        shots=seen.shots,
-        missing=seen.missing,
+        shots=seen.shown.shots,
+        missing=seen.shown.missing,
     )
 
 
@@ -254,10 +254,8 @@ def _check_time(order: Order, deps: Deps) -> None:
 class _Seen:
     """The pictures to look at and, of a video, what our own detector made of it."""
 
-    frames: Sequence[Frame]
+    shown: Shown
     detection: Detection | None = None
-    shots: Count | None = None
-    missing: int = 0
 
 
 def _seen(media: MediaFile, order: Order, deps: Deps) -> _Seen:
@@ -269,7 +267,7 @@ def _seen(media: MediaFile, order: Order, deps: Deps) -> _Seen:
 def _seen_in_picture(media: PictureFile, order: Order, deps: Deps) -> _Seen:
     """Of an animation several frames: its first alone would be a way to hide the others."""
     facts = deps.pixels.pictures.read(media.data, at_most=order.profile.video.frames)
-    return _Seen(still_frames(facts), missing=left_out(facts))
+    return _Seen(shown_of_still(facts))
 
 
 def _seen_in_video(media: VideoFile, order: Order, deps: Deps) -> _Seen:
@@ -279,9 +277,8 @@ def _seen_in_video(media: VideoFile, order: Order, deps: Deps) -> _Seen:
     scenes = scene_starts(run.fingerprint)
     moments = frame_moments(run.duration, probabilities, found.segments, order.profile.video.frames, scenes)
     with media.open() as stream:
-        frames = deps.pixels.frames.sample(stream, moments)
-    shots = Count(len(scenes), SHOT_WITNESS) if run.fingerprint else None
-    return _Seen(frames, found, shots, without_picture(moments, [frame.seconds for frame in frames]))
+        shown = shown_of_video(stream, moments, scenes if run.fingerprint else None, deps.pixels.frames)
+    return _Seen(shown, found)
 
 
 def _detected(media: VideoFile, order: Order, deps: Deps) -> DetectionRun:

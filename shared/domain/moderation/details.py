@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from shared.domain.moderation.findings import Evidence, Gap, Likelihood, Part, Sighting, missing_parts
+from shared.domain.moderation.findings import Evidence, Likelihood, Part, Sighting, missing_parts
 from shared.domain.moderation.receipts import Verdict
 from shared.domain.moderation.sightings import CONTEXT_WORDS
 
@@ -52,11 +52,6 @@ def details_of(evidence: Evidence, verdict: Verdict) -> Details:
         logos=evidence.logos[:MAX_NAMES],
         not_evaluated=tuple(missing_parts(evidence)),
     )
-
-
-def is_worth_asking_again(gaps: tuple[Gap, ...]) -> bool:
-    """Whether another look may tell more: a witness failed for a while, or the day's budget was short."""
-    return any(gap.tries > 1 or gap.code == "budget_exhausted" for gap in gaps)
 
 
 def _names(evidence: Evidence, part: Part) -> tuple[Name, ...]:

@@ -201,6 +201,11 @@ class Evidence:
         return min(max(self.coverage.get(part, 0.0), 0.0), 1.0)
 
 
+def is_worth_asking_again(gaps: Iterable[Gap]) -> bool:
+    """Whether another look may tell more: a witness failed for a while, or the day's budget was short."""
+    return any(gap.tries > 1 or gap.code == "budget_exhausted" for gap in gaps)
+
+
 MAX_TEXT = 20_000
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shared.domain.assets import Asset
+from shared.domain.moderation.findings import is_worth_asking_again
 from shared.domain.moderation.moderated import AnnotateSkip
 from shared.domain.moderation.profiles import Profile
 from shared.domain.stages import Stage, StageState, whole_ledger
@@ -32,4 +33,4 @@ def _was_whole(earlier: Asset) -> bool:
     if annotate.state is not StageState.DONE and annotate.error_code not in _GIVEN_AGAIN:
         return False
     gaps = earlier.moderation.verdict.not_evaluated if earlier.moderation else ()
-    return not any(gap.tries > 1 or gap.code == "budget_exhausted" for gap in gaps)
+    return not is_worth_asking_again(gaps)

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from shared.domain.moderation.details import MAX_NAMES, Name, details_of, is_worth_asking_again
-from shared.domain.moderation.findings import Count, Evidence, Gap, Likelihood, MediaKind, Part, Sighting
+from shared.domain.moderation.details import MAX_NAMES, Name, details_of
+from shared.domain.moderation.findings import (
+    Count,
+    Evidence,
+    Gap,
+    Likelihood,
+    MediaKind,
+    Part,
+    Sighting,
+    is_worth_asking_again,
+)
 from shared.domain.moderation.verdicts import judge
 from shared.policies import load_profile
 
