@@ -69,6 +69,7 @@ ENVIRONMENT = {
     "STORAGE_EMULATOR_HOST": f"http://{NOWHERE}",
     "GOOGLE_CLOUD_PROJECT": "demo-bench",
     "MEDIA_BUCKET": "media",
+    "EVIDENCE_BUCKET": "evidence",
     "SIGHTLINE_API_TOKEN": "token",
 }
 

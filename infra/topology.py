@@ -85,9 +85,9 @@ class Account(_Strict):
 
 
 class Function(_Strict):
-    """One deployed function: an event function has a `trigger`, an HTTP function has `routes`. `memory` in MiB."""
+    """One deployed function: an event function has `triggers` (topics), an HTTP function `routes`. `memory` in MiB."""
 
-    trigger: str | None = None
+    triggers: list[str] = Field(default_factory=list)
     routes: list[str] = Field(default_factory=list)
     publishes: list[str] = Field(default_factory=list)
     settings: str
@@ -129,7 +129,7 @@ class Topology(_Strict):
 
     def event_functions(self) -> dict[str, Function]:
         """Those with a trigger."""
-        return {name: function for name, function in self.functions.items() if function.trigger}
+        return {name: function for name, function in self.functions.items() if function.triggers}
 
     def http_functions(self) -> dict[str, Function]:
         """Those with routes."""

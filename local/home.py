@@ -61,6 +61,7 @@ from shared.handlers import (
     uploads,
     witnesses,
 )
+from shared.handlers.evidence_links import EvidenceLinks
 from shared.handlers.moderation import Pixels
 from shared.handlers.spending import Spending
 from shared.handlers.watched_model import WatchedModel
@@ -83,7 +84,7 @@ MAXIMUM_BACKOFF = timedelta(seconds=60)
 
 PENDING_SECONDS = 5.0
 
-NOT_HERE = frozenset({"annotate"})
+NOT_HERE = frozenset({"annotate", "notify"})
 """Nobody here looks at whole videos, so there are no results to go on with."""
 
 
@@ -109,15 +110,15 @@ def queue_subscriptions(declared: topology.Topology) -> list[QueueSubscription]:
     """One an event function. Every process that opens a queue must declare the same."""
     return [
         QueueSubscription(
-            name=topology.subscription_name(name, function.trigger),
-            topic=function.trigger,
+            name=topology.subscription_name(name, trigger),
+            topic=trigger,
             max_attempts=declared.delivery.max_attempts,
             minimum_backoff=MINIMUM_BACKOFF,
             maximum_backoff=MAXIMUM_BACKOFF,
             workers=os.cpu_count() or 1,
         )
         for name, function in functions_here(declared).items()
-        if function.trigger
+        for trigger in function.triggers
     ]
 
 
@@ -157,6 +158,8 @@ class Home:
         self.signing_key = local_signing_key(data)
         signer = self.signing_key.credentials
         self.media = FolderBlobs(self.folder, bucket_name("media"), signer=signer, base_url=base_url)
+        self.evidence = FolderBlobs(self.folder, bucket_name("evidence"), signer=signer, base_url=base_url)
+        self.links = EvidenceLinks(self.evidence, config.evidence_urls, f"{base_url}/{bucket_name('evidence')}")
         self.queue = SqliteQueue(
             data / "queue.sqlite3", self._declared.topics, queue_subscriptions(self._declared), self._clock
         )
@@ -201,7 +204,11 @@ class Home:
             "maintain": partial(receive_tick, "maintain", partial(maintain.sweep, self._maintain_deps())),
         }
         declared = functions_here(self._declared)
-        return {topology.subscription_name(name, f.trigger or ""): stages[name] for name, f in declared.items()}
+        return {
+            topology.subscription_name(name, trigger): stages[name]
+            for name, function in declared.items()
+            for trigger in function.triggers
+        }
 
     def routers(self) -> list[APIRouter]:
         """The HTTP interface of all functions together."""

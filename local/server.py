@@ -29,7 +29,7 @@ def application(home: Home) -> Starlette:
     api = create_app(home.routers(), token=config.api_token, allowed_origins=config.allowed_origins)
     signed = signed_routes(
         home.folder,
-        buckets=[bucket_name("media")],
+        buckets=[bucket_name("media"), bucket_name("evidence")],
         keys=home.signing_key.trusted,
         origin=home.base_url,
         allowed_origins=config.allowed_origins,

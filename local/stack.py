@@ -106,6 +106,7 @@ def _function_environment(folder: Path, storage: str) -> dict[str, str]:
         "GOOGLE_CLOUD_PROJECT": emulators.PROJECT,
         "GOOGLE_APPLICATION_CREDENTIALS": str(folder / FILE_NAME),
         "MEDIA_BUCKET": bucket_name("media"),
+        "EVIDENCE_BUCKET": bucket_name("evidence"),
         "SIGHTLINE_API_TOKEN": TOKEN,
         # Google's own cannot be reached with an emulator's credentials; `extra` may name other places, and give money.
         "GEMINI_MODEL": "none",
@@ -118,13 +119,13 @@ def _function_environment(folder: Path, storage: str) -> dict[str, str]:
 def _create_topics(declared: topology.Topology, ports: Mapping[str, int]) -> None:
     pushes = [
         PushSubscription(
-            name=topology.subscription_name(name, function.trigger),
-            topic=function.trigger,
+            name=topology.subscription_name(name, trigger),
+            topic=trigger,
             endpoint=f"http://127.0.0.1:{ports[name]}/",
             backoff=BACKOFF,
         )
         for name, function in declared.event_functions().items()
-        if function.trigger
+        for trigger in function.triggers
     ]
     with PublisherClient() as publisher, SubscriberClient() as subscriber:
         create_topology(publisher, subscriber, emulators.PROJECT, declared.topics, pushes, declared.delivery)

@@ -11,6 +11,7 @@ SightlineError
 │   ├── NotReady             what is asked for does not exist yet, or never will because its analysis failed
 │   ├── Conflict             what is said of something no longer fits it, or what was said before
 │   ├── NotAuthenticated     no credential, or a wrong one
+│   ├── NotPermitted         a known caller whose role does not allow it
 │   ├── FetchFailed          a URL that may not be fetched, or that did not give what it should
 │   ├── InvalidKey           a document id or blob name that no home can store
 │   └── TooLarge             a document, body or file over its limit
@@ -87,6 +88,12 @@ class NotAuthenticated(Permanent):
     """No bearer token, or a wrong one."""
 
     status = 401
+
+
+class NotPermitted(Permanent):
+    """The caller is known, and may not do this."""
+
+    status = 403
 
 
 class FetchFailed(Permanent):

@@ -187,6 +187,19 @@ class IncidentChanged:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AlertDue:
+    """It is time to look at an alert again: its round is over, somebody answered, or a delivery may be tried (again).
+
+    What is to be done, the alert and its deliveries say; early, late and repeated news do no harm.
+    """
+
+    TYPE: ClassVar[str] = "alert-due.v1"
+    TOPIC: ClassVar[str] = "alert-due"
+
+    alert_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ObjectFinalised:
     """Cloud Storage's notification that an object is complete, as far as it matters here. A replay sends its own."""
 

@@ -759,3 +759,147 @@ class PictureReader(Protocol):
         `empty_file`, `not_a_picture`, `damaged_picture` or `too_large_picture`.
         """
         ...
+
+
+# --------------------------------------------------------------------------- evidence
+
+
+@dataclass(frozen=True)
+class CleanPicture:
+    """A picture drawn anew: what is seen is the same, nothing else of the file is left.
+
+    `content_type` and `extension` (without a dot) are those of `data`; `width`/`height` in pixels as displayed;
+    `received_sha256` in hex, of the file it was made from.
+    """
+
+    data: bytes
+    content_type: str
+    extension: str
+    width: int
+    height: int
+    received_sha256: str
+
+
+class PictureCleaner(Protocol):
+    """Turns a stranger's image file into evidence that is safe to keep and to show. One may serve all threads."""
+
+    def clean(self, data: bytes) -> CleanPicture:
+        """A JPEG, PNG, WebP or GIF (by its bytes) without metadata, turned as displayed, in full resolution.
+
+        Raises `MediaUnusable` for any other file, and for what is empty, damaged or too large to decode.
+        """
+        ...
+
+
+# --------------------------------------------------------------------------- alerts
+
+
+class Timers(Protocol):
+    """Says something later."""
+
+    def publish_at(self, when: datetime, message: OutgoingMessage, *, name: str) -> None:
+        """Publishes the message when `when` has come: at least once, never earlier, perhaps later.
+
+        The same `name` (any text) again, within an hour, may be taken for a repetition and does nothing. Raises
+        `Retryable`.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Push:
+    """A notification for a phone. `data` are short texts for the app; one with the same `collapse_key` replaces it.
+
+    `lifetime`: for how long the service shall try to reach a phone that is off.
+    """
+
+    title: str
+    body: str
+    data: Mapping[str, str]
+    collapse_key: str
+    lifetime: timedelta
+    urgent: bool = True
+
+
+class PushOutcome(StrEnum):
+    """What became of a push to one token. UNREGISTERED: the token is dead and must be forgotten. LATER: try again."""
+
+    SENT = "sent"
+    UNREGISTERED = "unregistered"
+    LATER = "later"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class PushReceipt:
+    """`reference`: the service's own name of the message. `code`: a stable word for what went wrong."""
+
+    outcome: PushOutcome
+    reference: str | None = None
+    code: str | None = None
+
+
+class PushSender(Protocol):
+    """Reaches phones."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the delivery log (`fcm`, `log`)."""
+        ...
+
+    def send(self, push: Push, tokens: Sequence[str]) -> list[PushReceipt]:
+        """One receipt a token (1 to 500), in order. Raises `Retryable` when nothing at all could be asked."""
+        ...
+
+
+@dataclass(frozen=True)
+class WebhookReply:
+    """What the other side answered: `status` is the HTTP status. Its body is never read beyond what TCP needs."""
+
+    status: int
+
+
+class WebhookSender(Protocol):
+    """Posts to URLs that an administrator named."""
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> WebhookReply:
+        """One attempt; redirects are not followed. Raises `FetchFailed` where no answer came or none may be asked."""
+        ...
+
+
+# --------------------------------------------------------------------------- access
+
+
+class Role(StrEnum):
+    """What somebody may do; each may do what those before it may, except that nobody but a device reports signals."""
+
+    DEVICE = "device"
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+    def includes(self, other: Role) -> bool:
+        """Whether who has this role may do what `other` may."""
+        order = list(Role)
+        return order.index(self) >= order.index(other)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Somebody known. `places`: the beacons whose incidents they may see and act on; None: all."""
+
+    name: str
+    role: Role
+    places: tuple[str, ...] | None = None
+
+    def may_see(self, beacon_id: str) -> bool:
+        """Whether incidents of this place are theirs to see."""
+        return self.places is None or beacon_id in self.places
+
+
+class Identities(Protocol):
+    """Knows who holds a bearer token."""
+
+    def identify(self, token: str) -> Caller | None:
+        """Who holds it; None: nobody known. Never raises for a token, however strange. Raises `Retryable`."""
+        ...

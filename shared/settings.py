@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from shared.domain.assets import MEDIA_PREFIX
 from shared.domain.costs import Machine
+from shared.domain.evidence_images import LinkMode
 from shared.domain.incidents import IncidentPolicy
 from shared.domain.reuse import ReuseMode, ReusePolicy
 from shared.errors import SettingsError
@@ -122,6 +123,19 @@ def _reuse(raw: str) -> ReuseMode:
     if raw.strip().lower() not in known:
         raise ValueError(f"is none of {', '.join(known)}")
     return known[raw.strip().lower()]
+
+
+def _truth(raw: str) -> bool:
+    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if raw.strip().lower() not in known:
+        raise ValueError("is neither true nor false")
+    return known[raw.strip().lower()]
+
+
+def _link_mode(raw: str) -> LinkMode:
+    if raw.strip().lower() not in list(LinkMode):
+        raise ValueError(f"is none of {', '.join(LinkMode)}")
+    return LinkMode(raw.strip().lower())
 
 
 def _optional_seconds(value: float | None) -> timedelta | None:
@@ -238,6 +252,7 @@ class IncidentSettings:
     window_seconds: float = variable("INCIDENT_WINDOW_SECONDS", _seconds, default=300.0)
     quiet_seconds: float | None = variable("INCIDENT_QUIET_SECONDS", _seconds, default=None)
     max_age_seconds: float | None = variable("INCIDENT_MAX_AGE_SECONDS", _seconds, default=None)
+    joins_neighbours: bool = variable("INCIDENT_JOINS_NEIGHBOURS", _truth, default=False)
 
     def policy(self) -> IncidentPolicy:
         """As the domain wants it."""
@@ -245,7 +260,27 @@ class IncidentSettings:
             window=timedelta(seconds=self.window_seconds),
             quiet=_optional_seconds(self.quiet_seconds),
             max_age=_optional_seconds(self.max_age_seconds),
+            joins_neighbours=self.joins_neighbours,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkSettings:
+    """How evidence is linked to: signed, or public as the bucket must be then."""
+
+    evidence_urls: LinkMode = variable("EVIDENCE_URLS", _link_mode, default=LinkMode.SIGNED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceSettings(LinkSettings):
+    """Where evidence lies. `evidence_signer`: the account that signs links; not needed where the credentials can."""
+
+    evidence_bucket: str = variable("EVIDENCE_BUCKET")
+    evidence_signer: str | None = variable("EVIDENCE_SIGNER_ACCOUNT", default=None)
+
+    def public_base(self) -> str:
+        """What public URLs of the bucket begin with, as the source has them."""
+        return f"https://storage.googleapis.com/{self.evidence_bucket}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -383,8 +418,30 @@ class ModerationSettings(
 
 
 @dataclass(frozen=True, kw_only=True)
-class SignalSettings(WebSettings, IncidentSettings):
+class SignalSettings(WebSettings, IncidentSettings, EvidenceSettings):
     """The function that devices report to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IncidentsSettings(WebSettings, EvidenceSettings):
+    """The function by which operators see incidents and act on them."""
+
+    media_bucket: str = variable("MEDIA_BUCKET")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertSettings:
+    """`cool_down_seconds`: after an alert, others of the same place that are no more urgent are held back."""
+
+    cool_down_seconds: float | None = variable("ALERT_COOL_DOWN_SECONDS", _seconds, default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotifySettings(Settings, AlertSettings, EvidenceSettings):
+    """The function that alerts. `timer_queue`: the Cloud Tasks queue, whole (`projects/…/locations/…/queues/…`)."""
+
+    timer_queue: str | None = variable("TIMER_QUEUE", default=None)
+    timer_account: str | None = variable("TIMER_ACCOUNT", default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -396,7 +453,14 @@ class QuerySettings(WebSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddedSettings(
-    IncidentSettings, GeminiSettings, ReuseSettings, ProfileSettings, DirectModerationSettings, QuarantineSettings
+    IncidentSettings,
+    GeminiSettings,
+    ReuseSettings,
+    ProfileSettings,
+    DirectModerationSettings,
+    QuarantineSettings,
+    LinkSettings,
+    AlertSettings,
 ):
     """The embedded home. Without a token everything is open, and `/` says so; without a key, Gemini is not asked.
 

@@ -21,6 +21,7 @@ class SignalKind(StrEnum):
     VIOLENCE = "violence"
     SCREAM = "scream"
     MODERATION = "moderation"
+    BLACKLIST = "blacklist"
 
 
 class Priority(StrEnum):
@@ -62,16 +63,19 @@ PROFILES: dict[SignalKind, SignalProfile] = {
     SignalKind.SCREAM: SignalProfile(0.80, Priority.HIGH, "SCREAM_DETECTED"),
     # The verdict has decided already; how urgent it is, its moderation profile says.
     SignalKind.MODERATION: SignalProfile(0.0, Priority.HIGH, "MODERATION_FLAGGED"),
+    # The list has decided already: a hit counts whatever the reader's confidence in the characters or the face.
+    SignalKind.BLACKLIST: SignalProfile(0.0, Priority.HIGH, "BLACKLIST_HIT"),
 }
 
 
 @dataclass(frozen=True)
 class Beacon:
-    """A place that devices and cameras report from."""
+    """A place that devices and cameras report from. `neighbours`: ids of places so near that both perceive the same."""
 
     id: str
     location: str
     active: bool
+    neighbours: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,9 +120,21 @@ class Signal:
     created_at: datetime
 
 
+class Outcome(StrEnum):
+    """What a resolved incident turned out to be."""
+
+    RESOLVED = "resolved"
+    FALSE_ALARM = "false_alarm"
+    ESCALATED = "escalated"
+
+
 @dataclass(frozen=True)
 class Incident:
-    """One thing that happens at one place."""
+    """One thing that happens at one place.
+
+    `revision` counts its changes: it is the number of its latest timeline entry, 1 when it opens. Signals that join
+    leave it as it is. `outcome`, `resolution_note` and `resolved_at` are set when it is RESOLVED.
+    """
 
     id: str
     beacon_id: str
@@ -127,6 +143,15 @@ class Incident:
     priority: Priority
     opened_at: datetime
     previous_incident_id: str | None = None
+    revision: int = 1
+    changed_at: datetime | None = None
+    assignee: str | None = None
+    acknowledged_by: str | None = None
+    acknowledged_at: datetime | None = None
+    outcome: Outcome | None = None
+    resolution_note: str | None = None
+    resolved_at: datetime | None = None
+    legal_hold: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,11 +166,12 @@ class Slot:
 @dataclass(frozen=True)
 class IncidentPolicy:
     """Times of deduplication. `quiet`: signals that follow each other within it keep the incident open past the window;
-    `max_age` caps that."""
+    `max_age` caps that. `joins_neighbours`: a signal also joins the incident of a neighbouring place."""
 
     window: timedelta = timedelta(seconds=300)
     quiet: timedelta | None = None
     max_age: timedelta | None = None
+    joins_neighbours: bool = False
 
 
 class Reason(StrEnum):

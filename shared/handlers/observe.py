@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from shared import ids
+from shared.domain import incident_changes
 from shared.domain.incidents import (
     AiEvent,
     Incident,
@@ -82,7 +83,9 @@ def _attach(event: AiEvent, incident: Incident, version: str, reason: Reason, de
     raised = raised_priority(incident.priority, event.observation.priority)
     if raised is None:
         return Plan(reason, joined, signal, incident, tuple(writes))
-    writes.append(incidents.priority_update(incident.id, raised, version))
+    details = {"signal_id": signal.id}
+    change = incident_changes.raised(incident, raised, event.created_at, actor=_actor(event), details=details)
+    writes.extend(incidents.change_writes(change, version))
     changed = IncidentChanged(
         incident_id=incident.id,
         beacon_id=incident.beacon_id,
@@ -90,7 +93,7 @@ def _attach(event: AiEvent, incident: Incident, version: str, reason: Reason, de
         priority=raised,
         signal_id=signal.id,
     )
-    return Plan(reason, joined, signal, replace(incident, priority=raised), tuple(writes), (changed,))
+    return Plan(reason, joined, signal, change.incident, tuple(writes), (changed,))
 
 
 def _open(
@@ -117,13 +120,18 @@ def _open(
         opened_at=incident.opened_at,
         signal_id=signal.id,
     )
+    change = incident_changes.opened(incident, actor=_actor(event), details={"signal_id": signal.id})
     writes = (
         incidents.slot_write(taken, slot_version),
-        incidents.creation(incident),
+        *incidents.opening_writes(change),
         incidents.ai_event_creation(joined),
         incidents.signal_creation(signal),
     )
     return Plan(reason, joined, signal, incident, writes, (opened,))
+
+
+def _actor(event: AiEvent) -> str:
+    return event.observation.device_id or incident_changes.SYSTEM
 
 
 def _signal(event: AiEvent, incident_id: str, deps: Deps) -> Signal:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from shared.domain.incidents import AiEvent, Incident, Priority, Signal, Slot
+from shared.domain.incident_changes import Change
+from shared.domain.incidents import AiEvent, Incident, Signal, Slot
 from shared.errors import NotFound
 from shared.ports import Create, Document, Documents, Filter, Order, Page, Query, Update, Write
 from shared.records import from_data, to_data
+from shared.repositories import incident_timelines
 
 INCIDENTS = "incidents"
 SLOTS = "slots"
@@ -33,14 +35,29 @@ def creation(incident: Incident) -> Create:
     return Create(INCIDENTS, incident.id, to_data(incident))
 
 
-def priority_update(incident_id: str, priority: Priority, version: str) -> Update:
-    """The write that raises the priority, if nobody changed the incident since."""
-    return Update(INCIDENTS, incident_id, {"priority": priority.value}, version=version)
+def opening_writes(change: Change) -> tuple[Write, ...]:
+    """The writes that store a new incident with its first timeline entry."""
+    return (creation(change.incident), incident_timelines.creation(change.entry))
+
+
+def change_writes(change: Change, version: str) -> tuple[Write, ...]:
+    """The writes that store a change with its timeline entry, if nobody changed the incident since it was read."""
+    update = Update(INCIDENTS, change.incident.id, to_data(change.incident), version=version)
+    return (update, incident_timelines.creation(change.entry))
 
 
 def signal_creation(signal: Signal) -> Create:
-    """The write that stores a signal, with the time and the incident as fields to query by."""
-    return Create(SIGNALS, str(signal.id), to_data(signal))
+    """The write that stores a signal, with what it is queried by as fields of its own."""
+    observation = signal.observation
+    return Create(
+        SIGNALS,
+        str(signal.id),
+        {
+            **to_data(signal),
+            "kind": observation.kind.value,
+            "confidence": observation.confidence,
+        },
+    )
 
 
 def ai_event_creation(event: AiEvent) -> Create:

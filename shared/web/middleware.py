@@ -12,9 +12,12 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import logs
+from shared.ports import Caller, Role
 
 log = logging.getLogger("shared.web.requests")
 
+ANONYMOUS = Caller("anonymous", Role.ADMIN)
+TOKEN_HOLDER = Caller("token holder", Role.ADMIN)
 DEVICE_PREFIX = "/api/ai/"
 OPEN_PATHS = frozenset({"/", "/health"})
 
@@ -62,7 +65,9 @@ class TokenRequired:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on, saying whether a token was checked, or answers 401."""
         if scope["type"] == "http":
-            scope.setdefault("state", {})["token_checked"] = self._expected is not None
+            state = scope.setdefault("state", {})
+            state["token_checked"] = self._expected is not None
+            state["caller"] = ANONYMOUS if self._expected is None else TOKEN_HOLDER
         if scope["type"] != "http" or self._expected is None or _is_open(scope):
             await self._app(scope, receive, send)
             return

@@ -110,6 +110,7 @@ def cloud(firestore_host: str, pubsub_host: str, tmp_path_factory: pytest.TempPa
         "GOOGLE_APPLICATION_CREDENTIALS": str(folder / FILE_NAME),
         "GOOGLE_CLOUD_PROJECT": project,
         "MEDIA_BUCKET": BUCKET,
+        "EVIDENCE_BUCKET": BUCKET,
         "SIGHTLINE_API_TOKEN": TOKEN,
     }
     client = firestore.Client(project=project)

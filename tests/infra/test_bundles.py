@@ -18,6 +18,7 @@ FUNCTIONS = sorted(topology.load().functions)
 ENVIRONMENT = {
     "GOOGLE_CLOUD_PROJECT": "demo-bundle",
     "MEDIA_BUCKET": "media",
+    "EVIDENCE_BUCKET": "evidence",
     "SIGHTLINE_API_TOKEN": "token",
 }
 

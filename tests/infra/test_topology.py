@@ -25,6 +25,11 @@ DECLARED = topology.load()
 FUNCTIONS = sorted(DECLARED.functions)
 
 
+def only(topics: list[str]) -> str:
+    (topic,) = topics
+    return topic
+
+
 def main_of(function: str) -> str:
     return (topology.ROOT / "functions" / function / "main.py").read_text()
 
@@ -92,7 +97,13 @@ def test_functions_publish_what_they_may_and_may_publish_what_they_do(function: 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_function_that_estimates_its_cost_is_told_its_size(function: str) -> None:
     declared = DECLARED.functions[function]
-    own = {**declared.own_environment(), "GOOGLE_CLOUD_PROJECT": "p", "SIGHTLINE_API_TOKEN": "t", "MEDIA_BUCKET": "b"}
+    own = {
+        **declared.own_environment(),
+        "GOOGLE_CLOUD_PROJECT": "p",
+        "SIGHTLINE_API_TOKEN": "t",
+        "MEDIA_BUCKET": "b",
+        "EVIDENCE_BUCKET": "b",
+    }
     loaded = settings.load(getattr(settings, declared.settings), own)
     if isinstance(loaded, settings.MachineSettings):
         assert loaded.machine() == Machine(declared.cpu, declared.memory)
@@ -100,7 +111,7 @@ def test_a_function_that_estimates_its_cost_is_told_its_size(function: str) -> N
 
 
 def test_triggers_and_notifications_name_declared_topics() -> None:
-    used = {function.trigger for function in DECLARED.functions.values() if function.trigger}
+    used = {topic for function in DECLARED.functions.values() for topic in function.triggers}
     used |= {topic for function in DECLARED.functions.values() for topic in function.publishes}
     used |= {rule.topic for bucket in DECLARED.buckets.values() for rule in bucket.notifications}
     used |= {schedule.topic for schedule in DECLARED.schedules}
@@ -108,14 +119,14 @@ def test_triggers_and_notifications_name_declared_topics() -> None:
 
 
 def test_every_stage_waits_for_the_topic_it_is_asked_for_again_on() -> None:
-    triggers = {Stage(name): f.trigger for name, f in DECLARED.event_functions().items() if name in list(Stage)}
+    triggers = {Stage(name): only(f.triggers) for name, f in DECLARED.event_functions().items() if name in list(Stage)}
     assert triggers == messages.TRIGGERS
 
 
 def test_the_sweeper_is_missed_after_five_intervals() -> None:
     (schedule,) = [schedule for schedule in DECLARED.schedules if schedule.topic == "maintenance-due"]
     assert LONGEST_SILENCE.total_seconds() == 5 * schedule.every
-    assert DECLARED.functions["maintain"].trigger == schedule.topic
+    assert DECLARED.functions["maintain"].triggers == [schedule.topic]
 
 
 @pytest.mark.parametrize(("every", "cron"), [(60, "*/1 * * * *"), (300, "*/5 * * * *"), (3600, "0 * * * *")])
@@ -132,7 +143,9 @@ def test_a_schedule_that_cron_cannot_say_is_refused(every: int) -> None:
 def test_event_functions_are_stages_or_scheduled() -> None:
     scheduled = {schedule.topic for schedule in DECLARED.schedules}
     stageless = {name for name, f in DECLARED.event_functions().items() if name not in list(Stage)}
-    assert stageless == {name for name, f in DECLARED.event_functions().items() if f.trigger in scheduled}
+    assert stageless - {"notify"} == {
+        name for name, f in DECLARED.event_functions().items() if scheduled & {*f.triggers}
+    }
 
 
 def test_objects_are_written_only_where_their_arrival_is_not_announced() -> None:
@@ -149,9 +162,9 @@ def test_objects_are_written_only_where_their_arrival_is_not_announced() -> None
     assert {role.prefix for role in writing} == {*own, MEDIA_PREFIX, ANNOTATIONS_PREFIX}
     writers = {name for name, f in DECLARED.functions.items() for role in f.roles if is_announced(role, announced)}
     assert writers == {"maintain", "moderate"}
-    assert not {f.trigger for name, f in DECLARED.functions.items() if name in writers}.intersection(
-        rule.topic for bucket in DECLARED.buckets.values() for rule in bucket.notifications
-    )
+    assert not {
+        topic for name, f in DECLARED.functions.items() if name in writers for topic in f.triggers
+    }.intersection(rule.topic for bucket in DECLARED.buckets.values() for rule in bucket.notifications)
 
 
 def is_announced(role: topology.Role, announced: list[str]) -> bool:
@@ -217,10 +230,10 @@ def test_unknown_keys_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:
-    line = "    trigger: media-finalised\n"
+    line = "    triggers: [media-finalised]\n"
     twice = topology.PIPELINE.read_text().replace(line, line + line, 1)
     (tmp_path / "pipeline.yaml").write_text(twice)
-    with pytest.raises(yaml.YAMLError, match="'trigger' is there twice"):
+    with pytest.raises(yaml.YAMLError, match="'triggers' is there twice"):
         topology.load(tmp_path / "pipeline.yaml")
 
 

@@ -1,0 +1,23 @@
+"""The timelines of incidents: one document a change, numbered without gaps."""
+
+from __future__ import annotations
+
+from shared.domain.incident_changes import TimelineEntry
+from shared.ports import Create, Documents, Filter, Order, Query
+from shared.records import from_data, to_data
+
+COLLECTION = "incident_timeline"
+
+
+def creation(entry: TimelineEntry) -> Create:
+    """The write that stores an entry; fails if there is one of this number."""
+    return Create(COLLECTION, f"{entry.incident_id}:{entry.number:08d}", to_data(entry))
+
+
+def of_incident(
+    documents: Documents, incident_id: str, *, limit: int, cursor: str | None = None
+) -> tuple[list[TimelineEntry], str | None]:
+    """A page of an incident's entries, the first one first, and the cursor of the next page."""
+    query = Query(COLLECTION, (Filter("incident_id", "==", incident_id),), (Order("number"),))
+    page = documents.query(query, limit=limit, cursor=cursor)
+    return [from_data(TimelineEntry, document.data) for document in page.documents], page.next_cursor
