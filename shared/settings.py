@@ -430,6 +430,11 @@ class IncidentsSettings(WebSettings, EvidenceSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RegistrySettings(WebSettings):
+    """The function by which administrators set up places, guards, webhooks and devices."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class AlertSettings:
     """`cool_down_seconds`: after an alert, others of the same place that are no more urgent are held back."""
 

@@ -117,8 +117,8 @@ class AlertEvent(StrEnum):
 class AlertDelivery:
     """One message to one target: a guard (PUSH) or a webhook. `id` is the same for every attempt.
 
-    `due`: when the next attempt may begin. `claimed_until`: somebody is at it. `last_status`: the HTTP status, or a code
-    of the push service; `last_error`: a sentence.
+    `due`: when the next attempt may begin. `claimed_until`: somebody is at it. `last_status`: the HTTP status, or a
+    word of the push service; `last_error`: a sentence.
     """
 
     id: str

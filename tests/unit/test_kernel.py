@@ -135,6 +135,7 @@ class TestSettings:
         environment = {
             "GOOGLE_CLOUD_PROJECT": "p",
             "SIGHTLINE_API_TOKEN": " secret ",
+            "EVIDENCE_BUCKET": "evidence",
             "ALLOWED_ORIGINS": "https://a.example, https://b.example",
             "INCIDENT_QUIET_SECONDS": "30",
         }
