@@ -163,6 +163,14 @@ def is_shown_text(text: str, longest: int) -> bool:
     return bool(text.strip()) and len(text) <= longest and text.isprintable()
 
 
+def are_shown_lines(text: str, longest: int) -> bool:
+    """Whether a client's longer text may be stored and shown: up to `longest` characters, line breaks and tabs too."""
+    return len(text) <= longest and text.translate(_BREAKS).isprintable()
+
+
+_BREAKS = str.maketrans(dict.fromkeys("\r\n\t", " "))
+
+
 def check_object_name(object_name: str) -> None:
     """Raises `MediaUnusable` for a dropped file whose name would mean something else elsewhere."""
     if len(object_name.encode()) <= _MAX_NAME_BYTES and _SAFE_NAME.fullmatch(object_name):
