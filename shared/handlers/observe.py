@@ -27,7 +27,8 @@ from shared.domain.incidents import (
     reason_to_log,
     within_window,
 )
-from shared.messages import IncidentChanged, IncidentOpened, Message
+from shared.handlers import incident_news
+from shared.messages import IncidentOpened, Message
 from shared.ports import Clock, Documents, Write
 from shared.repositories import incidents
 
@@ -143,13 +144,7 @@ def _attach(event: AiEvent, incident: Incident, version: str, reason: Reason, de
     details = {"signal_id": signal.id}
     change = incident_changes.raised(incident, raised, event.created_at, actor=_actor(event), details=details)
     writes.extend(incidents.change_writes(change, version))
-    changed = IncidentChanged(
-        incident_id=incident.id,
-        beacon_id=incident.beacon_id,
-        previous_priority=incident.priority,
-        priority=raised,
-        signal_id=signal.id,
-    )
+    changed = incident_news.changed(incident, change, signal_id=signal.id)
     return Plan(reason, joined, signal, change.incident, tuple(writes), (changed,))
 
 
