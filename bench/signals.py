@@ -55,7 +55,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Service:
-    """Something that takes signals: its origin, where places are set up, its token, the store to look into afterwards."""
+    """Something that takes signals: its origin, where its places are set up, its token, and its store."""
 
     name: str
     base_url: str

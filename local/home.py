@@ -47,6 +47,7 @@ from shared.handlers import (
     devices,
     direct,
     escalate,
+    evidence,
     ingest,
     labelling,
     looking,
@@ -74,6 +75,7 @@ from shared.settings import EmbeddedSettings
 from shared.web import analysis, beacons, feedback, incidents, labels, replay_orders, service, shadows, timeline
 from shared.web import devices as device_routes
 from shared.web import direct as direct_routes
+from shared.web import evidence as evidence_routes
 from shared.web import moderation as moderation_routes
 from shared.web import replays as replay_routes
 from shared.web import signals as signal_routes
@@ -224,6 +226,7 @@ class Home:
         replay_deps = replays.Deps(self.documents, self.media, self.queue, self._clock, bucket_name("media"))
         labelling_deps = labelling.Deps(self.documents, self._clock)
         moderation_deps = self.moderation_deps()
+        evidence_deps = self.evidence_deps()
         return [
             upload_routes.router(lambda: upload_deps),
             signal_routes.router(lambda: signal_deps),
@@ -237,6 +240,7 @@ class Home:
             labels.router(lambda: self.documents),
             timeline.router(lambda: self.documents, lambda: self.media),
             incidents.router(lambda: self.documents),
+            evidence_routes.router(lambda: evidence_deps),
             moderation_routes.router(lambda: moderation_deps),
             cache_routes.router(lambda: moderation_deps.cache),
             shadows.router(lambda: moderation_deps.cache, self._profiles.shadow),
@@ -250,6 +254,10 @@ class Home:
 
     def _device_deps(self) -> devices.Deps:
         return devices.Deps(self.documents, self._clock)
+
+    def evidence_deps(self) -> evidence.Deps:
+        """What gives evidence to people."""
+        return evidence.Deps(self.documents, self._clock, TimeOrderedIds(self._clock), self.links, self.media)
 
     def moderation_deps(self) -> moderation_batch.Deps:
         """What moderates while a client waits. Of buckets, clients may name the one there is."""

@@ -17,8 +17,6 @@ from shared.web.access import Access
 
 config = settings.load(settings.SignalSettings)
 logs.configure(config.log_level, project=config.project)
-
-
 store, clock = cache(lambda: documents.connect(config.project, config.database)), SystemClock()
 observing = cache(lambda: observe.Deps(store(), clock, TimeOrderedIds(clock), config.policy()))
 deps = cache(lambda: signals.Deps(observing(), bus.connect(config.project)))
