@@ -38,6 +38,9 @@ class _Sink:
     def flush(self) -> None:
         """Nothing is held back."""
 
+    def close(self) -> None:
+        """`zipfile` closes only files it opened itself."""
+
     def take(self) -> bytes:
         taken = b"".join(self._blocks)
         self._blocks.clear()
@@ -50,7 +53,7 @@ class ZipStream:
     def __init__(self, at: datetime) -> None:
         """`at`: the time all its files carry, at the precision of a zip (2 s)."""
         self._sink = _Sink()
-        self._zip = zipfile.ZipFile(self._sink, "w", zipfile.ZIP_STORED, allowZip64=True)  # type: ignore[arg-type]
+        self._zip = zipfile.ZipFile(self._sink, "w", zipfile.ZIP_STORED, allowZip64=True)
         self._time = (at.year, at.month, at.day, at.hour, at.minute, at.second)
 
     def file(self, path: str, blocks: Iterable[bytes], *, expected: int = 0) -> Generator[bytes, None, Written]:
