@@ -13,7 +13,7 @@ Who dies in between is followed by the next delivery of the same message; a time
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -21,13 +21,13 @@ from shared import ids
 from shared.delivery import MAX_CONFLICTS
 from shared.domain import alert_rounds
 from shared.domain.alert_rounds import Decision, Situation
-from shared.domain.alerts import Alert, AlertCause, AlertEvent, AlertState, PlaceCall, alert_id
+from shared.domain.alerts import Alert, AlertCause, AlertState, PlaceCall, alert_id
 from shared.domain.incident_changes import Action
 from shared.domain.incidents import Incident, Priority
 from shared.errors import AlreadyExists, Malformed, Retryable, VersionConflict
 from shared.messages import AlertDue, IncidentChanged, IncidentOpened, decode, encode
 from shared.ports import Clock, Delivery, Documents, Timers, Write
-from shared.repositories import alerts, deliveries, guards, incident_timelines, incidents
+from shared.repositories import alerts, deliveries, guards, incident_timelines, incidents, webhooks
 
 log = logging.getLogger(__name__)
 
@@ -45,16 +45,14 @@ SKEW = timedelta(seconds=5)
 class Deps:
     """What alerting needs of the world.
 
-    `deliver` tries what is due of an alert's deliveries (`delivering.attempt_due`). `webhooks`: the ids of those that
-    want to hear of an event at a place. `cool_down`: for how long after a call about a place others that are no more
-    urgent are suppressed; None: never.
+    `deliver` tries what is due of an alert's deliveries (`delivering.attempt_due`). `cool_down`: for how long after a
+    call about a place others that are no more urgent are suppressed; None: never.
     """
 
     documents: Documents
     clock: Clock
     timers: Timers
     deliver: Callable[[str], object]
-    webhooks: Callable[[AlertEvent, str], Sequence[str]]
     cool_down: timedelta | None = None
 
 
@@ -197,7 +195,8 @@ def _consequences(
     after = decision.alert
     planned = [*alert_rounds.round_deliveries(decision, now)]
     for event in alert_rounds.webhook_events(None if version is None else before, after):
-        planned += alert_rounds.webhook_deliveries(after, event, deps.webhooks(event, after.beacon_id), now)
+        told = [webhook.id for webhook in webhooks.interested(deps.documents, event, after.beacon_id)]
+        planned += alert_rounds.webhook_deliveries(after, event, told, now)
     creations = [deliveries.creation(delivery) for delivery in planned]
     return (*creations, *guards.call_writes(decision.asked, now))
 

@@ -7,6 +7,7 @@ who changes the guard meanwhile.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from shared.domain.guards import Guard
@@ -71,6 +72,17 @@ def last_calls(documents: Documents, guards: Iterable[Guard]) -> Mapping[str, da
 def call_writes(guards: Sequence[Guard], now: datetime) -> tuple[Write, ...]:
     """The writes that remember that they are called now; of two calls at once either may be remembered."""
     return tuple(Set(CALLS, guard.id, {"called_at": now}) for guard in guards)
+
+
+def with_token(documents: Documents, token: str) -> list[tuple[Guard, str]]:
+    """Whose phone this is, each with their version: one guard, but for a moment of two registrations at once."""
+    page = documents.query(Query(COLLECTION, (Filter("tokens", "array_contains", token),)))
+    return [(_guard(document), document.version) for document in page.documents]
+
+
+def without_token(guard: Guard, token: str) -> Guard:
+    """The guard without one of their phones."""
+    return replace(guard, tokens=tuple(kept for kept in guard.tokens if kept != token))
 
 
 def _guard(document: Document) -> Guard:
