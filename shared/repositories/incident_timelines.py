@@ -21,3 +21,10 @@ def of_incident(
     query = Query(COLLECTION, (Filter("incident_id", "==", incident_id),), (Order("number"),))
     page = documents.query(query, limit=limit, cursor=cursor)
     return [from_data(TimelineEntry, document.data) for document in page.documents], page.next_cursor
+
+
+def between(documents: Documents, incident_id: str, after: int, until: int) -> list[TimelineEntry]:
+    """The entries numbered above `after`, up to `until`."""
+    numbers = range(after + 1, until + 1)
+    found = documents.get_many([(COLLECTION, f"{incident_id}:{number:08d}") for number in numbers])
+    return [from_data(TimelineEntry, document.data) for document in found if document is not None]
