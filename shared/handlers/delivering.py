@@ -24,8 +24,8 @@ from shared import ids
 from shared.domain import webhooks as rules
 from shared.domain.alerts import AlertDelivery, Channel, DeliveryState
 from shared.errors import InProgress, Retryable, VersionConflict
+from shared.handlers import pushes, webhook_posts
 from shared.handlers.attempts import Attempted
-from shared.handlers.evidence_links import EvidenceLinks
 from shared.messages import AlertDue, encode
 from shared.ports import Clock, Documents, PushSender, Timers, WebhookSender
 from shared.repositories import deliveries
@@ -40,6 +40,9 @@ ROUNDS = 10
 """Of up to a hundred deliveries each, in one call; what is left then waits for the next."""
 
 
+LOST = Attempted(rules.Verdict.GIVE_UP, "worker_lost", "Whoever made the last attempt never told how it ended.")
+
+
 @dataclass(frozen=True)
 class Deps:
     """What sending needs of the world."""
@@ -49,11 +52,11 @@ class Deps:
     timers: Timers
     push: PushSender
     webhook: WebhookSender
-    links: EvidenceLinks
+    link: webhook_posts.Linker
 
 
 def attempt_due(alert_id: str, deps: Deps) -> int:
-    """Attempts every delivery of the alert that is due, each once; returns how many it was that attempted.
+    """Attempts every delivery of the alert that is due, each once; returns how many this call attempted.
 
     Raises `InProgress` when another worker is at some of them, so that somebody looks again should it die.
     """
@@ -86,17 +89,27 @@ def _side_by_side(due: list[tuple[AlertDelivery, str]], deps: Deps) -> int:
 
 def _attempt(delivery: AlertDelivery, version: str, deps: Deps) -> bool:
     """One attempt at one delivery; False if somebody else took it."""
+    if delivery.attempts >= rules.MAX_ATTEMPTS:
+        _record(delivery, version, LOST, deps)
+        return False
     claimed = _claim(delivery, version, deps)
     if claimed is None:
         return False
     taken, version = claimed
     try:
-        attempted = SENDERS[taken.channel](taken, deps)
-    except Exception as error:  # whatever is wrong with this one, the others may be well
+        attempted = _send(taken, deps)
+    except Exception:  # whatever is wrong with this one, the others may be well
         log.warning("delivery %s: attempt %d failed", taken.id, taken.attempts, exc_info=True)
-        attempted = Attempted(status=type(error).__name__, error="Sightline could not make the attempt.")
+        attempted = Attempted(rules.Verdict.RETRY, "error", "Sightline could not make the attempt.")
     _record(taken, version, attempted, deps)
     return True
+
+
+def _send(taken: AlertDelivery, deps: Deps) -> Attempted:
+    now = deps.clock.now()
+    if taken.channel is Channel.PUSH:
+        return pushes.push_to_guard(taken, now, deps.documents, deps.push)
+    return webhook_posts.post_to_webhook(taken, now, webhook_posts.Deps(deps.documents, deps.webhook, deps.link))
 
 
 def _claim(delivery: AlertDelivery, version: str, deps: Deps) -> tuple[AlertDelivery, str] | None:
@@ -115,11 +128,11 @@ def _record(taken: AlertDelivery, version: str, attempted: Attempted, deps: Deps
     """Stores what came of an attempt. Should our claim have run out meanwhile, who has the delivery now records."""
     recorded = _recorded(taken, attempted, deps.clock.now())
     try:
-        deps.documents.commit([deliveries.update(recorded, version), *attempted.writes])
+        deps.documents.commit([deliveries.update(recorded, version)])
     except VersionConflict:
         log.warning("delivery %s was taken over before its attempt was recorded", taken.id)
         return
-    _tell(recorded)
+    _tell(recorded, attempted.verdict)
     if recorded.state is DeliveryState.PENDING:
         _set_timer(recorded, deps)
 
@@ -133,9 +146,11 @@ def _recorded(taken: AlertDelivery, attempted: Attempted, now: datetime) -> Aler
     return replace(after, state=DeliveryState.FAILED, due=now)
 
 
-def _tell(recorded: AlertDelivery) -> None:
+def _tell(recorded: AlertDelivery, verdict: rules.Verdict) -> None:
     about = (recorded.channel.value, recorded.target, recorded.attempts, recorded.last_status, recorded.last_error)
-    if recorded.state is DeliveryState.FAILED:
+    if verdict is rules.Verdict.MOOT:
+        log.info("%s to %s is no longer needed, attempt %d: %s, %s", *about)
+    elif recorded.state is DeliveryState.FAILED:
         log.error("%s to %s given up after %d attempt(s): %s, %s", *about)
     elif recorded.state is DeliveryState.PENDING:
         log.warning("%s to %s failed, attempt %d: %s, %s", *about)
