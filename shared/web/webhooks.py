@@ -88,7 +88,7 @@ def router(deps: Callable[[], Deps]) -> APIRouter:
         return Response(status_code=204)
 
     @routes.post("/webhooks/{webhook_id}/test", status_code=202)
-    def test_webhook(webhook_id: WebhookId, _: Admin) -> TestOrdered:
+    def try_webhook(webhook_id: WebhookId, _: Admin) -> TestOrdered:
         return TestOrdered(delivery_id=webhook_registry.order_test(webhook_id, deps()).id)
 
     @routes.get("/webhooks/{webhook_id}/deliveries")
