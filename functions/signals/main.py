@@ -1,4 +1,4 @@
-"""Deployed function `signals`: devices report, and places are managed."""
+"""Deployed function `signals`: devices report what they perceive, with pictures."""
 
 from functools import cache
 

@@ -270,7 +270,8 @@ class Pipeline:
 
     def maintain_deps(self, *cleaners: leftovers.Cleaner) -> maintain.Deps:
         """What the sweeper needs."""
-        return maintain.Deps(self.documents, self.media, self.bus, self.clock, BUCKET, GRACE, cleaners, self.video)
+        blobs = (self.media, self.evidence)
+        return maintain.Deps(self.documents, *blobs, self.bus, self.clock, BUCKET, GRACE, cleaners, self.video)
 
     def replay_deps(self) -> replays.Deps:
         """What an order to replay a stage needs."""
