@@ -47,6 +47,7 @@ from shared.handlers import (
     detect,
     direct,
     escalate,
+    evidence,
     ingest,
     labelling,
     looking,
@@ -74,6 +75,7 @@ from shared.repositories import components, idempotency, verdict_cache
 from shared.settings import EmbeddedSettings
 from shared.web import ai_events, analysis, beacons, feedback, incidents, labels, replay_orders, service, shadows, timeline
 from shared.web import direct as direct_routes
+from shared.web import evidence as evidence_routes
 from shared.web import moderation as moderation_routes
 from shared.web import replays as replay_routes
 from shared.web import signals as signal_routes
@@ -221,10 +223,10 @@ class Home:
         direct_deps = direct.Deps(self.documents, StreamProbe(), self._scoring, self._clock)
         reporting = submissions.Deps(signals.Deps(self._observe, self.queue), self.evidence, EvidencePictures())
         signal_deps = signal_routes.Deps(reporting, self.links)
-        ai_event_deps = ai_events.Deps(self.documents, self.links)
         replay_deps = replays.Deps(self.documents, self.media, self.queue, self._clock, bucket_name("media"))
         labelling_deps = labelling.Deps(self.documents, self._clock)
         moderation_deps = self.moderation_deps()
+        evidence_deps = self.evidence_deps()
         return [
             upload_routes.router(lambda: upload_deps),
             signal_routes.router(lambda: signal_deps),
@@ -237,12 +239,17 @@ class Home:
             labels.router(lambda: self.documents),
             timeline.router(lambda: self.documents, lambda: self.media),
             incidents.router(lambda: self.documents),
-            ai_events.router(lambda: ai_event_deps),
+            ai_events.router(lambda: evidence_deps),
+            evidence_routes.router(lambda: evidence_deps),
             moderation_routes.router(lambda: moderation_deps),
             cache_routes.router(lambda: moderation_deps.cache),
             shadows.router(lambda: moderation_deps.cache, self._profiles.shadow),
             service.router(self._service_deps),
         ]
+
+    def evidence_deps(self) -> evidence.Deps:
+        """What gives evidence to people."""
+        return evidence.Deps(self.documents, self._clock, TimeOrderedIds(self._clock), self.links, self.media)
 
     def moderation_deps(self) -> moderation_batch.Deps:
         """What moderates while a client waits. Of buckets, clients may name the one there is."""

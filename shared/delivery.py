@@ -209,6 +209,22 @@ def receive_tick(name: str, perform: Callable[[], object], delivery: Delivery) -
             log.exception("%s failed, until the next time", name)
 
 
+def receive_news(
+    name: str, handle: Callable[[Delivery], object], documents: Documents, clock: Clock, delivery: Delivery
+) -> None:
+    """Handles one delivery that concerns no asset, and so has no ledger. Returning acknowledges it.
+
+    A `Permanent` error is recorded among the rejected messages and acknowledged; any other is raised, and the message
+    comes again. `handle` must bear duplicates.
+    """
+    trace = logs.trace_of(delivery.attributes) or logs.new_trace()
+    with logs.context(stage=name, message_id=delivery.message_id, trace=trace):
+        try:
+            handle(delivery)
+        except Permanent as error:
+            record_rejection(name, delivery, error, documents, clock)
+
+
 def record_rejection(source: str, delivery: Delivery, error: Permanent, documents: Documents, clock: Clock) -> None:
     """Records, once, a message to `source` that no retry can mend. Raises `Retryable`."""
     log.error("message rejected: %s", error)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from shared.delivery import Consumer, StageRunner, receive, receive_tick, record_rejection
+from shared.delivery import Consumer, StageRunner, receive, receive_news, receive_tick, record_rejection
 from shared.errors import Malformed, Retryable
 from shared.json_objects import read_object
 from shared.ports import Clock, Delivery, Documents
@@ -62,6 +62,24 @@ class ScheduledFunction:
     def answer(self, headers: Mapping[str, str], body: bytes) -> tuple[str, int]:
         """Handles one push, and acknowledges it unless not even a broken envelope could be recorded."""
         return _answer(headers, body, partial(receive_tick, self.name, self.perform), self._reject)
+
+    def _reject(self, delivery: Delivery, error: Malformed) -> None:
+        record_rejection(self.name, delivery, error, self.documents, self.clock)
+
+
+@dataclass(frozen=True)
+class NewsFunction:
+    """A composed event function whose messages concern no asset; `handle` tells those of several topics apart."""
+
+    name: str
+    handle: Callable[[Delivery], object]
+    documents: Documents
+    clock: Clock
+
+    def answer(self, headers: Mapping[str, str], body: bytes) -> tuple[str, int]:
+        """Handles one push: acknowledged (204) when it was handled or recorded as rejected, else to be repeated."""
+        receive_one = partial(receive_news, self.name, self.handle, self.documents, self.clock)
+        return _answer(headers, body, receive_one, self._reject)
 
     def _reject(self, delivery: Delivery, error: Malformed) -> None:
         record_rejection(self.name, delivery, error, self.documents, self.clock)

@@ -174,7 +174,12 @@ class IncidentOpened:
 
 @dataclass(frozen=True, kw_only=True)
 class IncidentChanged:
-    """An open incident's priority rose."""
+    """An incident changed after it opened: its priority rose, or somebody acted.
+
+    `change` is the timeline entry's kind (`incident_changes.Action`), `revision` its number, `actor` who did it; 0 and
+    empty in messages from before actions were told of. `status` and `assignee` are as they are after the change. Of all
+    changes but `priority_raised`, which has the signal that caused it, both priorities are the same.
+    """
 
     TYPE: ClassVar[str] = "incident-changed.v1"
     TOPIC: ClassVar[str] = "incident-changed"
@@ -183,7 +188,12 @@ class IncidentChanged:
     beacon_id: str
     previous_priority: str
     priority: str
-    signal_id: int
+    signal_id: int | None = None
+    change: str = "priority_raised"
+    revision: int = 0
+    actor: str = ""
+    status: str | None = None
+    assignee: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,7 @@ class EvidenceImage:
     `id` is time-ordered; `size` in bytes, `sha256` in hex, both of the stored file; `received_sha256` of what the
     device sent. `incident_id` and `signal_id` are None while it is kept for review only (the confidence was below the
     threshold). `deleted_at`: the file is gone (retention, erasure) and only this record is left; `deleted_because` says
-    why.
+    why. `stored`: the file may still lie there; a deletion is decided first, then done, then this is False.
     """
 
     id: int
@@ -46,6 +46,7 @@ class EvidenceImage:
     signal_id: int | None = None
     deleted_at: datetime | None = None
     deleted_because: str | None = None
+    stored: bool = True
 
 
 _OBJECT_NAME = re.compile(re.escape(EVIDENCE_PREFIX) + r"\d{4}/\d\d/\d\d/([1-9]\d{0,15})\.[a-z]{3,4}", re.ASCII)

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from shared import entry
 from shared.delivery import REJECTED, StageRunner
-from shared.errors import Malformed, Retryable
+from shared.errors import Malformed, NotFound, Retryable, VersionConflict
 from shared.handlers import detect
 from shared.messages import MediaUploaded
-from shared.ports import Query
+from shared.ports import Delivery, Query
 from tests.handlers.pipeline import LEASE, ListBus, Pipeline
 
 DATA = {"asset_id": "a", "bucket": "b", "object_name": "media/a", "generation": 1, "duration": 2.0}
@@ -190,6 +190,48 @@ class TestScheduledFunction:
     ) -> None:
         monkeypatch.setattr(pipeline.documents, "commit", _unavailable)
         assert scheduled.answer({}, b"broken") == ("", 503)
+
+
+class TestNewsFunction:
+    """Messages of any topic, each handed to one function."""
+
+    @pytest.fixture
+    def heard(self) -> list[Delivery]:
+        return []
+
+    @pytest.fixture
+    def news(self, pipeline: Pipeline, heard: list[Delivery]) -> entry.NewsFunction:
+        return entry.NewsFunction("caller", heard.append, pipeline.documents, pipeline.clock)
+
+    def test_what_was_handled_is_acknowledged(self, news: entry.NewsFunction, heard: list[Delivery]) -> None:
+        assert news.answer({}, body(WRAPPED)) == ("", 204)
+        assert [(one.message_id, json.loads(one.data)) for one in heard] == [("7", DATA)]
+
+    def test_what_no_retry_can_mend_is_recorded_once_and_acknowledged(
+        self, news: entry.NewsFunction, pipeline: Pipeline
+    ) -> None:
+        refusing = replace(news, handle=_refuse)
+        assert refusing.answer({}, body(WRAPPED)) == refusing.answer({}, body(WRAPPED)) == ("", 204)
+        assert news.answer({}, b"broken") == ("", 204)
+        rejected = pipeline.documents.query(Query(REJECTED)).documents
+        assert sorted((d.data["stage"], d.data["code"]) for d in rejected) == [
+            ("caller", "not_json"),
+            ("caller", "unknown_alert"),
+        ]
+
+    @pytest.mark.parametrize(("raised", "status"), [(Retryable("away"), 503), (VersionConflict("lost"), 500)])
+    def test_whatever_else_goes_wrong_asks_for_redelivery(
+        self, raised: Exception, status: int, news: entry.NewsFunction, pipeline: Pipeline
+    ) -> None:
+        def fail(_: Delivery) -> None:
+            raise raised
+
+        assert replace(news, handle=fail).answer({}, body(WRAPPED)) == ("", status)
+        assert pipeline.documents.count(Query(REJECTED)) == 0
+
+
+def _refuse(_: Delivery) -> None:
+    raise NotFound("unknown_alert", "No such alert.")
 
 
 def _unavailable(_: object) -> None:

@@ -64,12 +64,13 @@ def test_functions_publish_what_they_may_and_may_publish_what_they_do(function: 
         "ingest": ["handlers.ingest", "completion"],
         "detect": ["handlers.detect", "completion"],
         "context": ["handlers.context", "completion"],
-        "correlate": ["handlers.correlate", "handlers.observe", "completion"],
+        "correlate": ["handlers.correlate", "handlers.observe", "handlers.incident_news", "completion"],
         "moderate": ["completion"],
         "annotate": ["completion"],
-        "escalate": ["handlers.escalate", "handlers.observe", "completion"],
+        "escalate": ["handlers.escalate", "handlers.observe", "handlers.incident_news", "completion"],
         "analysis": ["handlers.triggers"],
-        "signals": ["handlers.signals", "handlers.observe"],
+        "signals": ["handlers.signals", "handlers.observe", "handlers.incident_news"],
+        "incidents": ["handlers.incident_news"],
         "uploads": ["handlers.uploads", "handlers.analyze"],
     }
     if function == "maintain":  # what it finds in an outbox, or builds again, may be of any topic

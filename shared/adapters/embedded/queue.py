@@ -9,7 +9,8 @@ One row of `deliveries` is one message for one subscription, from publish until 
                          └ lease runs out unrenewed (the worker died): available again at once, the attempt counts
                                                   └ the last attempt: moved to `dead_letters` in the same transaction
 
-`due` is the moment a row may be pulled: its publication, the end of its backoff, or the end of its lease.
+`due` is the moment a row may be pulled: its publication, the end of its backoff, or the end of its lease. A message of
+`publish_at` is laid out at once, as published at the moment it was asked for, so it outlives every restart.
 
 Durability: `publish` and `replay` sync the log to the disk before they return, so they survive a power cut. The other
 changes survive the end of the process at any moment, and a power cut may undo the last of them; that only repeats a
@@ -38,6 +39,8 @@ from shared.ports import Clock, DeadLetter, Delivery, OutgoingMessage
 log = logging.getLogger(__name__)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NAME_LIFE = timedelta(hours=1)
+"""How long after its moment a timer's name is remembered."""
 LOCK_TIMEOUT_SECONDS = 30.0
 """How long a transaction waits for another process's; each takes well under a millisecond."""
 
@@ -55,6 +58,8 @@ CREATE TABLE IF NOT EXISTS dead_letters (
     handle TEXT PRIMARY KEY, subscription TEXT NOT NULL, topic TEXT NOT NULL, data BLOB NOT NULL,
     attributes TEXT NOT NULL, attempts INTEGER NOT NULL, published INTEGER NOT NULL, given_up INTEGER NOT NULL
 );
+CREATE TABLE IF NOT EXISTS timer_names (name TEXT PRIMARY KEY, forget_at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS timer_names_by_end ON timer_names (forget_at);
 """
 
 
@@ -92,7 +97,7 @@ class LeasedDelivery:
 
 
 class SqliteQueue:
-    """Implements `Bus` and `DeadLetters`. Thread-safe, and several processes may share the file.
+    """Implements `Bus`, `Timers` and `DeadLetters`. Thread-safe, and several processes may share the file.
 
     They must all declare the same subscriptions: a message is laid out for those its publisher knows.
     """
@@ -123,6 +128,17 @@ class SqliteQueue:
             message_id = self._store(message)
         self._announce(message.topic)
         return message_id
+
+    # ------------------------------------------------------------------ Timers
+
+    def publish_at(self, when: datetime, message: OutgoingMessage, *, name: str) -> None:
+        """Implements `Timers.publish_at`: what lies in the past is published now. Raises `NotFound`, as `publish`."""
+        due = max(_moment(when), self._now())
+        with self._transaction(synced=True):
+            if not self._remember(name, due):
+                return
+            self._store(message, due)
+        self._announce(message.topic)  # whoever waits for a later moment must look again
 
     def listen(self, on_arrival: Callable[[str], None]) -> None:
         """Has this process's publishes call `on_arrival` with the name of each subscription that got a message."""
@@ -202,8 +218,16 @@ class SqliteQueue:
     # ------------------------------------------------------------------ is everything done?
 
     def idle(self) -> bool:
-        """Whether no declared subscription has anything available, leased or waiting. Dead letters do not count."""
-        return all(self.due_in(name) is None for name in self.subscriptions)
+        """Whether no declared subscription has anything available, leased or waiting to be tried again.
+
+        Dead letters do not count, nor does what is published later.
+        """
+        with self._lock:
+            rows = self._run(
+                "SELECT DISTINCT subscription FROM deliveries JOIN messages ON number = message WHERE published <= ?",
+                self._now(),
+            ).fetchall()
+        return not any(row["subscription"] in self.subscriptions for row in rows)
 
     def wait_until_idle(self, timeout: float) -> bool:
         """Waits for `idle`; False if `timeout` seconds passed first."""
@@ -234,17 +258,23 @@ class SqliteQueue:
 
     # ------------------------------------------------------------------ inside a transaction
 
-    def _store(self, message: OutgoingMessage) -> str:
+    def _remember(self, name: str, due: int) -> bool:
+        """Takes a timer's name; False if it is taken."""
+        self._run("DELETE FROM timer_names WHERE forget_at <= ?", self._now())
+        taken = self._run("INSERT OR IGNORE INTO timer_names VALUES (?, ?)", name, due + _microseconds(NAME_LIFE))
+        return taken.rowcount == 1
+
+    def _store(self, message: OutgoingMessage, due: int | None = None) -> str:
         if message.topic not in self._topics:
             raise NotFound("unknown_topic", "There is no such topic.")
         message_id = ids.new_uuid()
-        now = self._now()
+        published = self._now() if due is None else due
         number = self._run(
             "INSERT INTO messages (id, topic, data, attributes, published) VALUES (?, ?, ?, ?, ?)",
-            *(message_id, message.topic, message.data, json.dumps(dict(message.attributes)), now),
+            *(message_id, message.topic, message.data, json.dumps(dict(message.attributes)), published),
         ).lastrowid
         for subscription in self._subscribers(message.topic):
-            self._run("INSERT INTO deliveries VALUES (?, ?, 0, ?, NULL)", number, subscription, now)
+            self._run("INSERT INTO deliveries VALUES (?, ?, 0, ?, NULL)", number, subscription, published)
         self._remove_message_if_done(number)
         return message_id
 
@@ -318,7 +348,7 @@ class SqliteQueue:
                 listener(subscription)
 
     def _now(self) -> int:
-        return (self._clock.now() - EPOCH) // timedelta(microseconds=1)
+        return _moment(self._clock.now())
 
     def _run(self, statement: str, *values: Any) -> sqlite3.Cursor:
         return self._database.execute(statement, values)
@@ -384,6 +414,10 @@ def _dead_letter(row: sqlite3.Row) -> DeadLetter:
     message = OutgoingMessage(row["topic"], row["data"], json.loads(row["attributes"]))
     published = EPOCH + timedelta(microseconds=row["published"])
     return DeadLetter(row["handle"], row["subscription"], message, row["attempts"], published)
+
+
+def _moment(when: datetime) -> int:
+    return _microseconds(when - EPOCH)
 
 
 def _microseconds(length: timedelta) -> int:
