@@ -1,5 +1,5 @@
-"""What lies about: files of direct analyses that died, pictures of signals that were not stored, things left at services,
-files nobody was told of.
+"""What lies about: files of direct analyses that died and pictures of signals whose request died, files nobody was told
+of, things left at services.
 
 Whatever is younger than an hour is left alone: it may belong to something that runs. An object that was looked at once
 is settled for good (its asset is there, or it was dealt with), so only what came since the last look is asked about.

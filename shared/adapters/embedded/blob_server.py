@@ -1,7 +1,8 @@
 """Serves a `BlobFolder` as Cloud Storage would, so that Google's client library and signed URLs work without it.
 
-`signed_routes` is safe to expose: without a valid V4 signature it serves nothing but buckets that are public. `create_blob_server` adds the JSON
-API, which has no authentication: it is for `STORAGE_EMULATOR_HOST` in tests and on a developer's machine, on loopback.
+`signed_routes` is safe to expose: without a valid V4 signature it serves nothing but buckets that are public.
+`create_blob_server` adds the JSON API, which has no authentication: it is for `STORAGE_EMULATOR_HOST` in tests and on a
+developer's machine, on loopback.
 """
 
 from __future__ import annotations

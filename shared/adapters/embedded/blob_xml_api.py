@@ -1,7 +1,8 @@
 """Cloud Storage's XML API over a `BlobFolder`, for V4-signed URLs, and for reading from public buckets.
 
 Whoever shows a valid signature, or the id of a session that a signed request started, may do exactly what was signed;
-anybody may GET an object of a public bucket; everybody else gets 403. Nothing here may be reached in another way: these routes are exposed to strangers.
+anybody may GET an object of a public bucket; everybody else gets 403. Nothing here may be reached in another way: these
+routes are exposed to strangers.
 """
 
 from __future__ import annotations
