@@ -1,6 +1,5 @@
 """Deployed function `maintain`: at regular times, looks for what stands still."""
 
-from datetime import timedelta
 from functools import cache, partial
 
 import flask
@@ -27,7 +26,7 @@ def composed() -> entry.ScheduledFunction:
         bus=bus.connect(config.project),
         clock=clock,
         bucket=config.media_bucket,
-        grace=timedelta(seconds=config.grace_seconds),
+        grace=config.grace(),
         cleaners=tuple(partial(each.remove_expired, store) for each in (verdict_cache, idempotency)),
         video=video_intelligence.connect(config.media_bucket, endpoint=config.video_endpoint),
         keep=config.quarantine(),
