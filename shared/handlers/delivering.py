@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from shared import ids
 from shared.domain import webhooks as rules
@@ -83,7 +84,7 @@ def _side_by_side(due: list[tuple[AlertDelivery, str]], deps: Deps) -> int:
     # Guards first: they are who can help.
     ordered = sorted(due, key=lambda held: held[0].channel is not Channel.PUSH)
     with ThreadPoolExecutor(min(SIDE_BY_SIDE, len(ordered))) as pool:
-        tasks = [pool.submit(copy_context().run, _attempt, *held, deps) for held in ordered]
+        tasks = [pool.submit(copy_context().run, partial(_attempt, *held, deps)) for held in ordered]
     return sum(task.result() for task in tasks)
 
 

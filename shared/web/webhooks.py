@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 
 from shared.domain.alerts import AlertEvent, Channel
 from shared.domain.assets import is_shown_text
-from shared.domain.webhooks import EVENTS, Webhook
+from shared.domain.webhooks import Webhook
 from shared.errors import Malformed
 from shared.handlers import webhook_registry
 from shared.handlers.webhook_registry import Deps, Wanted
@@ -32,7 +32,7 @@ class WebhookBody(BaseModel):
 
     url: str = Field(min_length=1, max_length=2048)
     secret: str | None = Field(default=None, min_length=16, max_length=200)
-    events: list[Event] = Field(default_factory=lambda: [event.value for event in EVENTS], min_length=1, max_length=3)
+    events: list[Event] = Field(default=list(get_args(Event)), min_length=1, max_length=3)
     places: list[PlaceId] | None = Field(default=None, max_length=MAX_PLACES)
     active: bool = True
 

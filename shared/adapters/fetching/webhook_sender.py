@@ -43,7 +43,7 @@ class HttpWebhookSender:
         resolver: Resolver = resolve,
         rule: AddressRule = refusal_of,
     ) -> None:
-        self._private = frozenset(host.lower() for host in private_hosts)
+        self._private = frozenset(private_hosts)
         self._seconds = seconds
         self._trust = trust or default_trust()
         self._resolver = resolver

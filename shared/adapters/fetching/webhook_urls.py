@@ -45,8 +45,8 @@ class Receiver:
 
 
 def read_receiver(url: str, private_hosts: Collection[str]) -> Receiver:
-    """Reads a URL. `private_hosts`: `host` or `host:port` in lower case. Raises `FetchFailed` (400)."""
-    private = _read_private(url, private_hosts)
+    """Reads a URL. `private_hosts`: `host` or `host:port`. Raises `FetchFailed` (400)."""
+    private = _read_private(url, {host.lower() for host in private_hosts})
     if private is not None:
         return Receiver(private, private=True)
     try:
