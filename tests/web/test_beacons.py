@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
+
+from local.home import Home
+from local.server import application
+from shared.domain.incidents import SignalKind
+from shared.settings import EmbeddedSettings
 
 CSV = {"Content-Type": "text/csv"}
 
@@ -161,3 +167,15 @@ class TestImport:
 
 
 CSV_UTF8 = "text/csv; charset=utf-8"
+
+
+def test_a_device_is_told_that_its_kind_takes_no_part(tmp_path: Path) -> None:
+    settings = EmbeddedSettings(kinds=frozenset({SignalKind.VIOLENCE}))
+    home = Home(tmp_path / "data", settings, "http://testserver")
+    client = TestClient(application(home))
+    put(client, "gate")
+    signal = {"beacon_id": "gate", "confidence_score": 0.99, "description": "Scream"}
+    reply = client.post("/api/ai/scream-detected/", json=signal)
+    home.close()
+    assert (reply.status_code, reply.json()["status"]) == (200, "logged_only")
+    assert reply.json()["message"] == "Signals of kind scream take no part in incidents here"
