@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 
 from shared.domain.incident_changes import Change
-from shared.domain.incidents import AiEvent, Incident, Signal, Slot
+from shared.domain.incidents import AiEvent, Incident, Signal, SignalKind, Slot
 from shared.errors import NotFound
-from shared.ports import Create, Document, Documents, Filter, Order, Page, Query, Update, Write
+from shared.ports import Create, Document, Documents, Filter, Order, Query, Update, Write
 from shared.records import from_data, to_data
 from shared.repositories import incident_timelines
+from shared.repositories.reading import every_document, since_filter
 
 INCIDENTS = "incidents"
 SLOTS = "slots"
@@ -85,25 +87,29 @@ def get_many(documents: Documents, incident_ids: tuple[str, ...]) -> list[Incide
     return [_incident(document) for document in found if document is not None]
 
 
-def newest(
-    documents: Documents, *, beacon_id: str | None, limit: int, cursor: str | None
-) -> tuple[list[Incident], str | None]:
-    """A page of incidents, the last opened first, and the cursor of the next page."""
-    where = () if beacon_id is None else (Filter("beacon_id", "==", beacon_id),)
-    query = Query(INCIDENTS, where, (Order("opened_at", descending=True),))
-    page: Page = documents.query(query, limit=limit, cursor=cursor)
-    return [_incident(document) for document in page.documents], page.next_cursor
-
-
 def signals_of(documents: Documents, incident_id: str, limit: int) -> list[Signal]:
     """The incident's latest signals, newest first."""
     page = documents.query(_signals(incident_id, ordered=True), limit=limit)
     return [from_data(Signal, document.data) for document in page.documents]
 
 
+def strongest_signals(documents: Documents, incident_id: str, kind: SignalKind, limit: int) -> list[Signal]:
+    """The incident's most confident signals of one kind."""
+    of_kind = (Filter("incident_id", "==", incident_id), Filter("kind", "==", kind.value))
+    page = documents.query(Query(SIGNALS, of_kind, (Order("confidence", descending=True),)), limit=limit)
+    return [from_data(Signal, document.data) for document in page.documents]
+
+
 def signal_count(documents: Documents, incident_id: str) -> int:
     """How many signals the incident has."""
     return documents.count(_signals(incident_id, ordered=False))
+
+
+def signals_since(documents: Documents, incident_id: str, since: datetime | None, batch: int) -> Iterator[Signal]:
+    """The incident's signals from a moment on, or all, the oldest first, read in batches as they are asked for."""
+    where = (Filter("incident_id", "==", incident_id), *since_filter("created_at", since))
+    query = Query(SIGNALS, where, (Order("created_at"),))
+    return (from_data(Signal, document.data) for document in every_document(documents, query, batch))
 
 
 def last_signal_at(documents: Documents, incident_id: str) -> datetime | None:

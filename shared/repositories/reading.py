@@ -1,0 +1,50 @@
+"""How long lists are read: in batches, as far as somebody goes on asking; and cursors of lists that are merged."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from shared.errors import Malformed
+from shared.ports import Document, Documents, Filter, Query
+
+
+def every_document(documents: Documents, query: Query, batch: int) -> Iterator[Document]:
+    """All documents that match, in order; `batch` of them at a time are fetched."""
+    cursor: str | None = None
+    while True:
+        page = documents.query(query, limit=batch, cursor=cursor)
+        yield from page.documents
+        if page.next_cursor is None:
+            return
+        cursor = page.next_cursor
+
+
+def since_filter(field: str, moment: datetime | None) -> tuple[Filter, ...]:
+    """The filter for what is not before a moment; none without one."""
+    return () if moment is None else (Filter(field, ">=", moment),)
+
+
+def cursor_of(moment: datetime, *rest: str | int) -> str:
+    """The cursor that continues after a position: a moment, and what tells apart those of one moment."""
+    return base64.urlsafe_b64encode(json.dumps([moment.isoformat(), *rest]).encode()).decode().rstrip("=")
+
+
+def position_in(cursor: str, *types: type) -> tuple[datetime, list[Any]]:
+    """The position in a cursor, whose rest is of these types. Raises `Malformed` for what is none."""
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        moment, *rest = json.loads(text)
+        position = datetime.fromisoformat(moment)
+    except (ValueError, TypeError, RecursionError):
+        raise _foreign() from None
+    if position.utcoffset() is None or [type(value) for value in rest] != list(types):
+        raise _foreign()
+    return position, rest
+
+
+def _foreign() -> Malformed:
+    return Malformed("malformed_cursor", "The cursor is not one that this list gave out.")
