@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from shared.domain.assets import MEDIA_PREFIX
 from shared.domain.costs import Machine
 from shared.domain.evidence_images import LinkMode
-from shared.domain.incidents import IncidentPolicy
+from shared.domain.incidents import IncidentPolicy, SignalKind
 from shared.domain.reuse import ReuseMode, ReusePolicy
 from shared.errors import SettingsError
 
@@ -138,6 +138,13 @@ def _link_mode(raw: str) -> LinkMode:
     return LinkMode(raw.strip().lower())
 
 
+def _kinds(raw: str) -> frozenset[SignalKind]:
+    named = {part.strip().lower() for part in raw.split(",") if part.strip()}
+    if not named or not named <= set(SignalKind):
+        raise ValueError(f"is no list of {', '.join(SignalKind)}")
+    return frozenset(SignalKind(name) for name in named)
+
+
 def _optional_seconds(value: float | None) -> timedelta | None:
     return None if value is None else timedelta(seconds=value)
 
@@ -247,12 +254,16 @@ class GoogleWitnessSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class IncidentSettings:
-    """How signals become incidents (SPEC §4), in seconds. Quiet time and maximum age are off unless set."""
+    """How signals become incidents (SPEC §4), in seconds. Quiet time and maximum age are off unless set.
+
+    `kinds`: which kinds of signals take part; the others are logged.
+    """
 
     window_seconds: float = variable("INCIDENT_WINDOW_SECONDS", _seconds, default=300.0)
     quiet_seconds: float | None = variable("INCIDENT_QUIET_SECONDS", _seconds, default=None)
     max_age_seconds: float | None = variable("INCIDENT_MAX_AGE_SECONDS", _seconds, default=None)
     joins_neighbours: bool = variable("INCIDENT_JOINS_NEIGHBOURS", _truth, default=False)
+    kinds: frozenset[SignalKind] = variable("INCIDENT_KINDS", _kinds, default=frozenset(SignalKind))
 
     def policy(self) -> IncidentPolicy:
         """As the domain wants it."""
@@ -261,6 +272,7 @@ class IncidentSettings:
             quiet=_optional_seconds(self.quiet_seconds),
             max_age=_optional_seconds(self.max_age_seconds),
             joins_neighbours=self.joins_neighbours,
+            kinds=self.kinds,
         )
 
 

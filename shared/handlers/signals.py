@@ -38,7 +38,7 @@ def report(observation: Observation, deps: Deps) -> Report:
     if beacon is None or not beacon.active:
         raise Permanent("beacon_unavailable", "Beacon not found or inactive")
     for _ in range(MAX_CONFLICTS):
-        plan = observe.plan(observation, beacon.location, deps.observe)
+        plan = observe.plan(observation, beacon.place, deps.observe)
         try:
             _store_and_publish(plan, deps)
         except (AlreadyExists, VersionConflict):
