@@ -31,7 +31,7 @@ from shared.domain.stages import (
 )
 from shared.ports import Documents
 from shared.repositories import assets, incidents
-from shared.web.incidents import IncidentSummary, summarise
+from shared.web.incident_replies import IncidentSummary, summarise
 
 
 class StageReply(BaseModel):

@@ -102,6 +102,7 @@ def _redirect(url: str) -> RedirectResponse:
 
 
 def shown_image(image: EvidenceImage) -> ImageReply:
+    """A picture as it is shown: by a path that logs who looks."""
     path = None if image.deleted_at else f"/incidents/{image.incident_id}/images/{image.id}"
     return ImageReply(
         image_id=image.id,
