@@ -44,6 +44,7 @@ from shared.handlers import (
     context,
     correlate,
     detect,
+    devices,
     direct,
     escalate,
     evidence,
@@ -72,6 +73,7 @@ from shared.ports import Delivery, Feature
 from shared.repositories import components, verdict_cache
 from shared.settings import EmbeddedSettings
 from shared.web import analysis, beacons, feedback, incidents, labels, replay_orders, service, shadows, timeline
+from shared.web import devices as device_routes
 from shared.web import direct as direct_routes
 from shared.web import evidence as evidence_routes
 from shared.web import moderation as moderation_routes
@@ -79,6 +81,7 @@ from shared.web import replays as replay_routes
 from shared.web import signals as signal_routes
 from shared.web import uploads as upload_routes
 from shared.web import verdict_cache as cache_routes
+from shared.web.access import Access
 
 MINIMUM_BACKOFF = timedelta(seconds=1)
 MAXIMUM_BACKOFF = timedelta(seconds=60)
@@ -228,6 +231,7 @@ class Home:
             upload_routes.router(lambda: upload_deps),
             signal_routes.router(lambda: signal_deps),
             beacons.router(lambda: self.documents),
+            device_routes.router(self._device_deps),
             direct_routes.router(lambda: direct_deps),
             analysis.router(lambda: self.documents),
             replay_orders.router(lambda: replay_deps),
@@ -242,6 +246,14 @@ class Home:
             shadows.router(lambda: moderation_deps.cache, self._profiles.shadow),
             service.router(self._service_deps),
         ]
+
+    def access(self) -> Access | None:
+        """Who may call; None: everybody."""
+        callers = self.config.callers()
+        return Access(callers, devices.DeviceKeys(self._device_deps)) if callers else None
+
+    def _device_deps(self) -> devices.Deps:
+        return devices.Deps(self.documents, self._clock)
 
     def evidence_deps(self) -> evidence.Deps:
         """What gives evidence to people."""
@@ -320,7 +332,7 @@ class Home:
             "faces": lambda: self.images.condition(Feature.FACES),
             "sentiment": lambda: self.texts.condition,
         }
-        enabled = self.config.api_token is not None
+        enabled = self.access() is not None
         return service.Deps(self.documents, self._clock, checks, auth_enabled=enabled)
 
     def _publish_pending(self) -> None:
