@@ -48,6 +48,7 @@ from shared.handlers import (
     direct,
     escalate,
     evidence,
+    incident_actions,
     ingest,
     labelling,
     looking,
@@ -72,10 +73,22 @@ from shared.outbox import publish_pending
 from shared.ports import Delivery, Feature
 from shared.repositories import components, verdict_cache
 from shared.settings import EmbeddedSettings
-from shared.web import analysis, beacons, feedback, incidents, labels, replay_orders, service, shadows, timeline
+from shared.web import (
+    analysis,
+    beacons,
+    feedback,
+    incident_timeline,
+    incidents,
+    labels,
+    replay_orders,
+    service,
+    shadows,
+    timeline,
+)
 from shared.web import devices as device_routes
 from shared.web import direct as direct_routes
 from shared.web import evidence as evidence_routes
+from shared.web import incident_actions as action_routes
 from shared.web import moderation as moderation_routes
 from shared.web import replays as replay_routes
 from shared.web import signals as signal_routes
@@ -222,6 +235,7 @@ class Home:
             analyze.Deps(self.documents, self.media, self.queue, self._clock, bucket_name("media")),
         )
         direct_deps = direct.Deps(self.documents, StreamProbe(), self._scoring, self._clock)
+        acting_deps = incident_actions.Deps(self.documents, self.queue, self._clock)
         signal_deps = signals.Deps(self._observe, self.queue)
         replay_deps = replays.Deps(self.documents, self.media, self.queue, self._clock, bucket_name("media"))
         labelling_deps = labelling.Deps(self.documents, self._clock)
@@ -240,6 +254,8 @@ class Home:
             labels.router(lambda: self.documents),
             timeline.router(lambda: self.documents, lambda: self.media),
             incidents.router(lambda: self.documents),
+            action_routes.router(lambda: acting_deps),
+            incident_timeline.router(lambda: self.documents),
             evidence_routes.router(lambda: evidence_deps),
             moderation_routes.router(lambda: moderation_deps),
             cache_routes.router(lambda: moderation_deps.cache),
