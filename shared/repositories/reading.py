@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from shared.errors import Malformed
@@ -30,7 +30,9 @@ def since_filter(field: str, moment: datetime | None) -> tuple[Filter, ...]:
 
 def cursor_of(moment: datetime, *rest: str | int) -> str:
     """The cursor that continues after a position: a moment, and what tells apart those of one moment."""
-    return base64.urlsafe_b64encode(json.dumps([moment.isoformat(), *rest]).encode()).decode().rstrip("=")
+    return (
+        base64.urlsafe_b64encode(json.dumps([moment.astimezone(UTC).isoformat(), *rest]).encode()).decode().rstrip("=")
+    )
 
 
 def position_in(cursor: str, *types: type) -> tuple[datetime, list[Any]]:
@@ -41,7 +43,7 @@ def position_in(cursor: str, *types: type) -> tuple[datetime, list[Any]]:
         position = datetime.fromisoformat(moment)
     except (ValueError, TypeError, RecursionError):
         raise _foreign() from None
-    if position.utcoffset() is None or [type(value) for value in rest] != list(types):
+    if position.tzinfo is not UTC or [type(value) for value in rest] != list(types):
         raise _foreign()
     return position, rest
 

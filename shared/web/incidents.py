@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from shared.domain.fusion import Part
 from shared.domain.incidents import PROFILES, Incident, IncidentStatus, Outcome, Priority
@@ -23,6 +24,16 @@ SHOWN = 100
 """Signals and pictures that come with an incident; the timeline has them all."""
 
 
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the time lies outside the years 1 to 9999") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+
+
 class Filters(BaseModel):
     """What is asked for; those left out ask for nothing. `status`, `priority`, `outcome`: one or several values.
 
@@ -37,8 +48,8 @@ class Filters(BaseModel):
     beacon_id: str | None = None
     assignee: str | None = None
     legal_hold: bool | None = None
-    opened_after: AwareDatetime | None = None
-    opened_before: AwareDatetime | None = None
+    opened_after: Moment | None = None
+    opened_before: Moment | None = None
     limit: int = Field(default=100, ge=1, le=1000)
     cursor: str | None = None
 
