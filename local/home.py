@@ -40,6 +40,7 @@ from shared.domain.moderation.patterns import PatternSet
 from shared.errors import SightlineError
 from shared.handlers import (
     analyze,
+    bundling,
     caching,
     context,
     correlate,
@@ -48,7 +49,7 @@ from shared.handlers import (
     direct,
     escalate,
     evidence,
-    incident_actions,
+    incident_records,
     ingest,
     labelling,
     looking,
@@ -88,6 +89,7 @@ from shared.web import (
 from shared.web import devices as device_routes
 from shared.web import direct as direct_routes
 from shared.web import evidence as evidence_routes
+from shared.web import evidence_bundles as bundle_routes
 from shared.web import incident_actions as action_routes
 from shared.web import moderation as moderation_routes
 from shared.web import replays as replay_routes
@@ -235,12 +237,13 @@ class Home:
             analyze.Deps(self.documents, self.media, self.queue, self._clock, bucket_name("media")),
         )
         direct_deps = direct.Deps(self.documents, StreamProbe(), self._scoring, self._clock)
-        acting_deps = incident_actions.Deps(self.documents, self.queue, self._clock)
+        acting_deps = incident_records.Deps(self.documents, self.queue, self._clock)
         signal_deps = signals.Deps(self._observe, self.queue)
         replay_deps = replays.Deps(self.documents, self.media, self.queue, self._clock, bucket_name("media"))
         labelling_deps = labelling.Deps(self.documents, self._clock)
         moderation_deps = self.moderation_deps()
         evidence_deps = self.evidence_deps()
+        bundling_deps = bundling.Deps(evidence_deps, self.queue)
         return [
             upload_routes.router(lambda: upload_deps),
             signal_routes.router(lambda: signal_deps),
@@ -257,6 +260,7 @@ class Home:
             action_routes.router(lambda: acting_deps),
             incident_timeline.router(lambda: self.documents),
             evidence_routes.router(lambda: evidence_deps),
+            bundle_routes.router(lambda: bundling_deps),
             moderation_routes.router(lambda: moderation_deps),
             cache_routes.router(lambda: moderation_deps.cache),
             shadows.router(lambda: moderation_deps.cache, self._profiles.shadow),

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from shared import logs, settings
 from shared.adapters.google import bus, documents, firebase_identities
 from shared.adapters.system_clock import SystemClock
-from shared.handlers import incident_actions as acting
+from shared.handlers import incident_records
 from shared.web import app as web
 from shared.web import incident_actions, incident_timeline, incidents
 from shared.web.access import Access
@@ -17,7 +17,7 @@ from shared.web.access import Access
 config, clock = settings.load(settings.IncidentsSettings), SystemClock()
 logs.configure(config.log_level, project=config.project)
 store = cache(lambda: documents.connect(config.project, config.database))
-deciding = cache(lambda: acting.Deps(store(), bus.connect(config.project), clock))
+deciding = cache(lambda: incident_records.Deps(store(), bus.connect(config.project), clock))
 
 routers = [incidents.router(store), incident_actions.router(deciding), incident_timeline.router(store)]
 access = Access(config.callers(), firebase_identities.connect(config.project, config.firebase_keys()))

@@ -27,24 +27,15 @@ from shared.errors import (
     Retryable,
     VersionConflict,
 )
-from shared.handlers import incident_labels, incident_news
-from shared.outbox import outbox_of, publish_at_once, saved
-from shared.ports import Bus, Caller, Clock, Documents, Write
+from shared.handlers import incident_labels, incident_records
+from shared.handlers.incident_records import Deps, Planned
+from shared.ports import Caller, Documents, Write
 from shared.repositories import incidents
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 8
 """How many incidents of one bulk order are dealt with at a time."""
-
-
-@dataclass(frozen=True)
-class Deps:
-    """What acting needs of the world."""
-
-    documents: Documents
-    bus: Bus
-    clock: Clock
 
 
 @dataclass(frozen=True)
@@ -85,7 +76,7 @@ def act(incident_id: str, order: Order, deps: Deps) -> Incident:
         incident, version = visible(incident_id, order.caller, deps.documents)
         change = _decided(incident, order, deps)
         try:
-            _store_and_publish(incident, change, version, deps)
+            incident_records.store([Planned(incident, version, change)], _labels(change, deps), deps)
         except (AlreadyExists, VersionConflict):
             continue  # somebody else changed it in the meantime
         return change.incident
@@ -126,15 +117,6 @@ def _decided(incident: Incident, order: Order, deps: Deps) -> Change:
     if decided is Refusal.NOTE_NEEDED:
         raise Malformed(decided.value, sentence)
     raise ActionRefused(decided.value, sentence, incident)
-
-
-def _store_and_publish(before: Incident, change: Change, version: str, deps: Deps) -> None:
-    entry = change.entry
-    key = f"incident-change:{entry.incident_id}:{entry.number}"
-    outbox = outbox_of(key, [incident_news.changed(before, change)], entry.at)
-    writes = incidents.change_writes(change, version)
-    deps.documents.commit([*writes, *_labels(change, deps), saved(key, outbox, entry.at)])
-    publish_at_once(deps.documents, deps.bus, key, outbox, entry.at)
 
 
 def _labels(change: Change, deps: Deps) -> Sequence[Write]:

@@ -17,8 +17,7 @@ from shared.domain.evidence_images import EvidenceImage
 from shared.domain.incident_changes import TimelineEntry
 from shared.domain.incidents import Signal
 from shared.ports import Documents
-from shared.repositories import evidence_images, incident_timelines, incidents
-from shared.repositories.reading import cursor_of, position_in
+from shared.repositories import evidence_images, incident_timelines, incidents, paging
 
 
 class Source(IntEnum):
@@ -71,9 +70,9 @@ def _sources(documents: Documents, incident_id: str, after: Position | None, bat
 
 
 def _cursor_after(item: Item) -> str:
-    return cursor_of(item.position.at, item.position.source, item.position.key)
+    return paging.cursor_of(item.position.at, item.position.source, item.position.key)
 
 
 def _position_in(cursor: str) -> Position:
-    moment, (source, key) = position_in(cursor, int, int)
+    moment, (source, key) = paging.position_in(cursor, int, int)
     return Position(moment, source, key)

@@ -8,7 +8,7 @@ from datetime import datetime
 from shared.domain.evidence_images import EvidenceImage
 from shared.ports import Create, Documents, Filter, Order, Query
 from shared.records import from_data, to_data
-from shared.repositories.reading import every_document, since_filter
+from shared.repositories import paging
 
 COLLECTION = "evidence_images"
 
@@ -35,6 +35,6 @@ def of_incident(
 
 def since(documents: Documents, incident_id: str, moment: datetime | None, batch: int) -> Iterator[EvidenceImage]:
     """The incident's pictures from a moment on, or all, the oldest first, read in batches as they are asked for."""
-    where = (Filter("incident_id", "==", incident_id), *since_filter("uploaded_at", moment))
+    where = (Filter("incident_id", "==", incident_id), *paging.since_filter("uploaded_at", moment))
     query = Query(COLLECTION, where, (Order("uploaded_at"),))
-    return (from_data(EvidenceImage, document.data) for document in every_document(documents, query, batch))
+    return (from_data(EvidenceImage, document.data) for document in paging.every(documents, query, page=batch))

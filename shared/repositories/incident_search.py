@@ -16,8 +16,8 @@ from itertools import islice
 from shared.domain.incidents import Incident, IncidentStatus, Outcome, Priority
 from shared.ports import Documents, Filter, Operator, Order, Query
 from shared.records import from_data
+from shared.repositories import paging
 from shared.repositories.incidents import INCIDENTS
-from shared.repositories.reading import cursor_of, every_document, position_in
 
 MAX_ALTERNATIVES = 30
 """How many combinations of values one query may ask for (Firestore's limit)."""
@@ -73,7 +73,7 @@ def _stream(
     query = _query(search, places)
     if after is not None:
         query = replace(query, where=(*query.where, Filter("opened_at", "<=", after[0])))
-    for document in every_document(documents, query, batch):
+    for document in paging.every(documents, query, page=batch):
         incident = from_data(Incident, document.data)
         if after is None or _position(incident) < after:
             yield incident
@@ -84,11 +84,11 @@ def _position(incident: Incident) -> Position:
 
 
 def _cursor_after(incident: Incident) -> str:
-    return cursor_of(incident.opened_at, incident.id)
+    return paging.cursor_of(incident.opened_at, incident.id)
 
 
 def _position_in(cursor: str) -> Position:
-    moment, (incident_id,) = position_in(cursor, str)
+    moment, (incident_id,) = paging.position_in(cursor, str)
     return moment, incident_id
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from shared.domain.incident_changes import TimelineEntry
 from shared.ports import Create, Documents, Filter, Order, Query
 from shared.records import from_data, to_data
-from shared.repositories.reading import every_document, since_filter
+from shared.repositories import paging
 
 COLLECTION = "incident_timeline"
 
@@ -29,6 +29,6 @@ def of_incident(
 
 def since(documents: Documents, incident_id: str, moment: datetime | None, batch: int) -> Iterator[TimelineEntry]:
     """The incident's entries from a moment on, or all, the first one first, read in batches as they are asked for."""
-    where = (Filter("incident_id", "==", incident_id), *since_filter("at", moment))
+    where = (Filter("incident_id", "==", incident_id), *paging.since_filter("at", moment))
     query = Query(COLLECTION, where, (Order("at"),))
-    return (from_data(TimelineEntry, document.data) for document in every_document(documents, query, batch))
+    return (from_data(TimelineEntry, document.data) for document in paging.every(documents, query, page=batch))

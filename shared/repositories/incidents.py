@@ -10,8 +10,7 @@ from shared.domain.incidents import AiEvent, Incident, Signal, SignalKind, Slot
 from shared.errors import NotFound
 from shared.ports import Create, Document, Documents, Filter, Order, Query, Update, Write
 from shared.records import from_data, to_data
-from shared.repositories import incident_timelines
-from shared.repositories.reading import every_document, since_filter
+from shared.repositories import incident_timelines, paging
 
 INCIDENTS = "incidents"
 SLOTS = "slots"
@@ -107,6 +106,12 @@ def strongest_signals(documents: Documents, incident_id: str, kind: SignalKind, 
     return [from_data(Signal, document.data) for document in page.documents]
 
 
+def all_signals(documents: Documents, incident_id: str) -> Iterator[Signal]:
+    """All signals of the incident, the oldest first, fetched as they are taken."""
+    query = Query(SIGNALS, (Filter("incident_id", "==", incident_id),), (Order("created_at"),))
+    return (from_data(Signal, document.data) for document in paging.every(documents, query))
+
+
 def signal_count(documents: Documents, incident_id: str, kind: SignalKind | None = None) -> int:
     """How many signals the incident has, of one kind or in all."""
     of_kind = () if kind is None else (Filter("kind", "==", kind.value),)
@@ -115,9 +120,9 @@ def signal_count(documents: Documents, incident_id: str, kind: SignalKind | None
 
 def signals_since(documents: Documents, incident_id: str, since: datetime | None, batch: int) -> Iterator[Signal]:
     """The incident's signals from a moment on, or all, the oldest first, read in batches as they are asked for."""
-    where = (Filter("incident_id", "==", incident_id), *since_filter("created_at", since))
+    where = (Filter("incident_id", "==", incident_id), *paging.since_filter("created_at", since))
     query = Query(SIGNALS, where, (Order("created_at"),))
-    return (from_data(Signal, document.data) for document in every_document(documents, query, batch))
+    return (from_data(Signal, document.data) for document in paging.every(documents, query, page=batch))
 
 
 def last_signal_at(documents: Documents, incident_id: str) -> datetime | None:

@@ -18,6 +18,7 @@ from shared.domain.incidents import Incident, Outcome
 from shared.errors import Malformed, Permanent
 from shared.handlers import incident_actions
 from shared.handlers.incident_actions import ActionRefused, Order, Result
+from shared.handlers.incident_records import Deps
 from shared.web.callers import Operator
 from shared.web.clients import Actor
 from shared.web.incident_replies import IncidentSummary, summarise
@@ -107,7 +108,7 @@ def seen_revision(if_match: Annotated[str | None, Header()] = None) -> int | Non
 Seen = Annotated[int | None, Depends(seen_revision)]
 
 
-def router(deps: Callable[[], incident_actions.Deps]) -> APIRouter:
+def router(deps: Callable[[], Deps]) -> APIRouter:
     """The routes over these collaborators, made at the first request."""
     routes = APIRouter(tags=["incidents"], responses={409: {"model": Refused}})
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from shared.domain.fusion import Part
 from shared.domain.incidents import PROFILES, Incident, IncidentStatus, Outcome, Priority
@@ -28,7 +29,7 @@ def _in_utc(moment: datetime) -> datetime:
     try:
         return moment.astimezone(UTC)
     except OverflowError:
-        raise ValueError("the time lies outside the years 1 to 9999") from None
+        raise PydanticCustomError("moment_range", "The time lies outside the years 1 to 9999") from None
 
 
 Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]

@@ -1,4 +1,4 @@
-"""How long lists are read: in batches, as far as somebody goes on asking; and cursors of lists that are merged."""
+"""Reads all there is of a query, page by page; and cursors of lists that are merged from several queries."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from shared.errors import Malformed
 from shared.ports import Document, Documents, Filter, Query
 
 
-def every_document(documents: Documents, query: Query, batch: int) -> Iterator[Document]:
-    """All documents that match, in order; `batch` of them at a time are fetched."""
+def every(documents: Documents, query: Query, *, page: int = 100) -> Iterator[Document]:
+    """The documents in the query's order, fetched as they are taken. Raises as `Documents.query`."""
     cursor: str | None = None
     while True:
-        page = documents.query(query, limit=batch, cursor=cursor)
-        yield from page.documents
-        if page.next_cursor is None:
+        found = documents.query(query, limit=page, cursor=cursor)
+        yield from found.documents
+        cursor = found.next_cursor
+        if cursor is None:
             return
-        cursor = page.next_cursor
 
 
 def since_filter(field: str, moment: datetime | None) -> tuple[Filter, ...]:
