@@ -32,7 +32,7 @@ from shared.domain.stages import (
 from shared.handlers import places
 from shared.ports import Documents
 from shared.repositories import assets, incidents
-from shared.web.incidents import IncidentSummary, summarise
+from shared.web.incident_replies import IncidentSummary, summarise
 
 
 class StageReply(BaseModel):
