@@ -40,6 +40,7 @@ from shared.domain.moderation.patterns import PatternSet
 from shared.errors import SightlineError
 from shared.handlers import (
     analyze,
+    answering,
     bundling,
     caching,
     context,
@@ -73,7 +74,19 @@ from shared.outbox import publish_pending
 from shared.ports import Delivery, Feature
 from shared.repositories import components, verdict_cache
 from shared.settings import EmbeddedSettings
-from shared.web import analysis, beacons, feedback, incidents, labels, replay_orders, service, shadows, timeline
+from shared.web import (
+    alerts,
+    analysis,
+    beacons,
+    feedback,
+    guards,
+    incidents,
+    labels,
+    replay_orders,
+    service,
+    shadows,
+    timeline,
+)
 from shared.web import devices as device_routes
 from shared.web import direct as direct_routes
 from shared.web import evidence as evidence_routes
@@ -225,6 +238,7 @@ class Home:
         )
         direct_deps = direct.Deps(self.documents, StreamProbe(), self._scoring, self._clock)
         signal_deps = signals.Deps(self._observe, self.queue)
+        answering_deps = answering.Deps(self.documents, self.queue, self._clock)
         replay_deps = replays.Deps(self.documents, self.media, self.queue, self._clock, bucket_name("media"))
         labelling_deps = labelling.Deps(self.documents, self._clock)
         moderation_deps = self.moderation_deps()
@@ -234,6 +248,8 @@ class Home:
             upload_routes.router(lambda: upload_deps),
             signal_routes.router(lambda: signal_deps),
             beacons.router(lambda: self.documents),
+            guards.router(lambda: self.documents),
+            alerts.router(lambda: answering_deps),
             device_routes.router(self._device_deps),
             direct_routes.router(lambda: direct_deps),
             analysis.router(lambda: self.documents),
