@@ -73,19 +73,19 @@ def router(deps: Callable[[], evidence.Deps]) -> APIRouter:
     def list_images(incident_id: str, caller: Viewer, limit: Limit = 100, cursor: str | None = None) -> ImageList:
         incident = evidence.incident_for(incident_id, caller, deps().documents)
         found, following = evidence_images.of_incident(deps().documents, incident.id, limit=limit, cursor=cursor)
-        return ImageList(images=[_image(image) for image in found], next_cursor=following)
+        return ImageList(images=[shown_image(image) for image in found], next_cursor=following)
 
     @routes.get("/incidents/{incident_id}/images/{image_id}", status_code=307, response_class=RedirectResponse)
     def get_image(incident_id: str, image_id: int, caller: Viewer) -> RedirectResponse:
         incident = evidence.incident_for(incident_id, caller, deps().documents)
         image = evidence.image_of(incident, image_id, deps().documents)
-        return _redirect(evidence.link_for(image, caller.name, Purpose.LINK, deps()))
+        return redirect(evidence.link_for(image, caller.name, Purpose.LINK, deps()))
 
     @routes.get("/incidents/{incident_id}/media/{asset_id}", status_code=307, response_class=RedirectResponse)
     def get_media(incident_id: str, asset_id: str, caller: Operator) -> RedirectResponse:
         incident = evidence.incident_for(incident_id, caller, deps().documents)
         asset = evidence.asset_of(incident, asset_id, deps().documents)
-        return _redirect(evidence.media_link_for(asset, incident, caller.name, deps()))
+        return redirect(evidence.media_link_for(asset, incident, caller.name, deps()))
 
     @routes.get("/incidents/{incident_id}/views")
     def list_views(incident_id: str, caller: Operator, limit: Limit = 100, cursor: str | None = None) -> ViewList:
@@ -96,12 +96,13 @@ def router(deps: Callable[[], evidence.Deps]) -> APIRouter:
     return routes
 
 
-def _redirect(url: str) -> RedirectResponse:
+def redirect(url: str) -> RedirectResponse:
     """A link that is valid for minutes must be in nobody's cache."""
     return RedirectResponse(url, 307, {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
 
 
-def _image(image: EvidenceImage) -> ImageReply:
+def shown_image(image: EvidenceImage) -> ImageReply:
+    """A picture as it is shown: by a path that logs who looks."""
     path = None if image.deleted_at else f"/incidents/{image.incident_id}/images/{image.id}"
     return ImageReply(
         image_id=image.id,

@@ -121,11 +121,6 @@ class TestSignals:
         reply = client.post(VIOLENCE, json=SIGNAL)
         assert (reply.status_code, reply.json()) == (400, {"error": "Beacon not found or inactive"})
 
-    def test_images_are_refused_clearly_for_now(self, client: TestClient) -> None:
-        reply = client.post(VIOLENCE, files={"images": b"jpeg"}, data={"beacon_id": "gate"})
-        assert reply.status_code == 415
-        assert "error" in reply.json()
-
     @pytest.mark.parametrize(("sent", "status"), [("Application/JSON; charset=utf-8", 201), ("application/jsonx", 415)])
     def test_the_media_type_is_compared_as_such(self, client: TestClient, sent: str, status: int) -> None:
         reply = client.post(VIOLENCE, content=json.dumps(SIGNAL), headers={"Content-Type": sent})
@@ -234,6 +229,17 @@ class TestAnalysis:
         assert body["summary"] == "The analysis has not ended yet."
         status = client.get(f"/video/status/{asset_id}").json()
         assert (status["state"], status["progress"], status["result"]) == ("awaiting_upload", 0, None)
+
+    def test_its_place_is_the_beacon_of_its_source(self, client: TestClient, home: Home) -> None:
+        asset_id = stored(home)
+        known = {"beacon_id": "gate", "location": "Library Entrance", "known": True}
+        assert client.get(f"/analysis/{asset_id}").json()["place"] == {**known, "active": True}
+        client.put("/beacons/gate", json={"location": "Library Entrance", "active": False})
+        assert client.get(f"/analysis/{asset_id}").json()["place"] == {**known, "active": False}
+        unnamed = client.post("/video/upload-url").json()["video_id"]
+        place = client.get(f"/analysis/{unnamed}").json()["place"]
+        own = {"beacon_id": f"asset:{unnamed}", "location": "Unknown place", "known": False, "active": False}
+        assert place == own
 
     def test_a_failed_asset_says_why(self, client: TestClient, home: Home) -> None:
         asset_id = stored(home, ingest=FAILED)
