@@ -40,6 +40,7 @@ from shared.domain.moderation.patterns import PatternSet
 from shared.errors import SightlineError
 from shared.handlers import (
     analyze,
+    bundling,
     caching,
     context,
     correlate,
@@ -76,6 +77,7 @@ from shared.web import analysis, beacons, feedback, incidents, labels, replay_or
 from shared.web import devices as device_routes
 from shared.web import direct as direct_routes
 from shared.web import evidence as evidence_routes
+from shared.web import evidence_bundles as bundle_routes
 from shared.web import moderation as moderation_routes
 from shared.web import replays as replay_routes
 from shared.web import signals as signal_routes
@@ -227,6 +229,7 @@ class Home:
         labelling_deps = labelling.Deps(self.documents, self._clock)
         moderation_deps = self.moderation_deps()
         evidence_deps = self.evidence_deps()
+        bundling_deps = bundling.Deps(evidence_deps, self.queue)
         return [
             upload_routes.router(lambda: upload_deps),
             signal_routes.router(lambda: signal_deps),
@@ -241,6 +244,7 @@ class Home:
             timeline.router(lambda: self.documents, lambda: self.media),
             incidents.router(lambda: self.documents),
             evidence_routes.router(lambda: evidence_deps),
+            bundle_routes.router(lambda: bundling_deps),
             moderation_routes.router(lambda: moderation_deps),
             cache_routes.router(lambda: moderation_deps.cache),
             shadows.router(lambda: moderation_deps.cache, self._profiles.shadow),

@@ -12,6 +12,13 @@ MAX_IMAGE_BYTES = 10 * 1000 * 1000
 """The source's limits: three pictures of 10 MB each."""
 
 
+class DeletedBecause(StrEnum):
+    """Why a picture's file was deleted."""
+
+    RETENTION = "retention"
+    ERASURE = "erasure"
+
+
 class LinkMode(StrEnum):
     """`EVIDENCE_URLS`: how stored pictures are linked to. PUBLIC needs a bucket that everybody may read."""
 

@@ -33,6 +33,8 @@ class Action(StrEnum):
     NOTED = "noted"
     HELD = "legal_hold_set"
     HOLD_LIFTED = "legal_hold_lifted"
+    EXPORTED = "evidence_exported"
+    ERASED = "evidence_erased"
 
 
 @dataclass(frozen=True)

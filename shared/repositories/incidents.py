@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from shared.domain.incident_changes import Change
@@ -10,7 +10,7 @@ from shared.domain.incidents import AiEvent, Incident, Signal, SignalKind, Slot
 from shared.errors import NotFound
 from shared.ports import Create, Document, Documents, Filter, Order, Page, Query, Update, Write
 from shared.records import from_data, to_data
-from shared.repositories import incident_timelines
+from shared.repositories import incident_timelines, paging
 
 INCIDENTS = "incidents"
 SLOTS = "slots"
@@ -114,6 +114,12 @@ def strongest_signals(documents: Documents, incident_id: str, kind: SignalKind, 
     of_kind = (Filter("incident_id", "==", incident_id), Filter("kind", "==", kind.value))
     page = documents.query(Query(SIGNALS, of_kind, (Order("confidence", descending=True),)), limit=limit)
     return [from_data(Signal, document.data) for document in page.documents]
+
+
+def all_signals(documents: Documents, incident_id: str) -> Iterator[Signal]:
+    """All signals of the incident, the oldest first, fetched as they are taken."""
+    query = Query(SIGNALS, (Filter("incident_id", "==", incident_id),), (Order("created_at"),))
+    return (from_data(Signal, document.data) for document in paging.every(documents, query))
 
 
 def signal_count(documents: Documents, incident_id: str, kind: SignalKind | None = None) -> int:
