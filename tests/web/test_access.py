@@ -37,7 +37,11 @@ LEAST = {
     "POST /api/ai/violence-detected/": Role.DEVICE,
     "GET /analysis/{asset_id}": Role.VIEWER,
     "GET /analysis/{asset_id}/contact-sheet": Role.VIEWER,
-    "GET /analysis/{asset_id}/replay": Role.VIEWER,
+    "GET /ai-events": Role.VIEWER,
+    "GET /ai-events/{ai_event_id}": Role.VIEWER,
+    "GET /ai-events/{ai_event_id}/images/{image_id}": Role.VIEWER,
+    "GET /analysis/{asset_id}/replays": Role.VIEWER,
+    "GET /analysis/{asset_id}/replays/{replay_id}": Role.VIEWER,
     "GET /analysis/{asset_id}/timeline": Role.VIEWER,
     "GET /beacons/{beacon_id:path}": Role.VIEWER,
     "GET /cache/stats": Role.VIEWER,
@@ -45,11 +49,17 @@ LEAST = {
     "GET /feedback": Role.VIEWER,
     "GET /incidents": Role.VIEWER,
     "GET /incidents/{incident_id}": Role.VIEWER,
+    "GET /incidents/{incident_id}/images": Role.VIEWER,
+    "GET /incidents/{incident_id}/images/{image_id}": Role.VIEWER,
     "GET /moderation-config": Role.VIEWER,
     "GET /moderation/shadow": Role.VIEWER,
     "GET /video/status/{task_id}": Role.VIEWER,
+    "POST /evidence/verify": Role.VIEWER,
     "DELETE /cache": Role.OPERATOR,
     "DELETE /cache/{media_id:path}": Role.OPERATOR,
+    "GET /incidents/{incident_id}/evidence": Role.OPERATOR,
+    "GET /incidents/{incident_id}/media/{asset_id}": Role.OPERATOR,
+    "GET /incidents/{incident_id}/views": Role.OPERATOR,
     "POST /analysis": Role.OPERATOR,
     "POST /analysis/{asset_id}/replay": Role.OPERATOR,
     "POST /analyze-video": Role.OPERATOR,
@@ -114,11 +124,13 @@ def device(client: TestClient) -> str:
 
 def routes(home: Home) -> list[str]:
     found = [route for router in home.routers() for route in router.routes if isinstance(route, APIRoute)]
-    return sorted(f"{method} {route.path}" for route in found for method in route.methods if method != "HEAD")
+    return [f"{method} {route.path}" for route in found for method in (route.methods or set()) - {"HEAD"}]
 
 
 def test_every_route_is_decided_upon(home: Home) -> None:
-    assert routes(home) == sorted(LEAST)
+    """A new route gets a line in the table above; what the table says is then tried, below."""
+    found = set(routes(home))
+    assert (found - set(LEAST), set(LEAST) - found) == (set(), set())
 
 
 def may(least: Role | None, role: Role | None) -> int:
@@ -179,7 +191,7 @@ def test_a_refusal_names_the_role(client: TestClient) -> None:
     ],
 )
 def test_what_is_no_bearer_token_opens_nothing(client: TestClient, header: str) -> None:
-    assert client.get("/incidents", headers={"Authorization": header.encode()}).status_code == UNKNOWN
+    assert client.get("/incidents", headers={b"Authorization": header.encode()}).status_code == UNKNOWN
 
 
 def test_a_huge_body_of_a_stranger_is_not_read(client: TestClient) -> None:
