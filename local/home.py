@@ -45,7 +45,6 @@ from shared.domain.moderation.patterns import PatternSet
 from shared.errors import SightlineError
 from shared.handlers import (
     analyze,
-    answering,
     bundling,
     caching,
     context,
@@ -256,7 +255,6 @@ class Home:
         acting_deps = incident_records.Deps(self.documents, self.queue, self._clock)
         reporting = submissions.Deps(signals.Deps(self._observe, self.queue), self.evidence, EvidencePictures())
         signal_deps = signal_routes.Deps(reporting, self.links)
-        answering_deps = answering.Deps(self.documents, self.queue, self._clock)
         replay_deps = replays.Deps(self.documents, self.media, self.queue, self._clock, bucket_name("media"))
         labelling_deps = labelling.Deps(self.documents, self._clock)
         moderation_deps = self.moderation_deps()
@@ -267,7 +265,7 @@ class Home:
             signal_routes.router(lambda: signal_deps),
             beacons.router(lambda: self.documents),
             guards.router(lambda: self.documents),
-            alerts.router(lambda: answering_deps),
+            alerts.router(lambda: acting_deps),
             device_routes.router(self._device_deps),
             webhook_routes.router(self._webhook_deps),
             delivery_routes.router(lambda: self.documents),
