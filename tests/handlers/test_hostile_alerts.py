@@ -19,8 +19,8 @@ import pytest
 from shared.domain import incident_changes
 from shared.domain.alerts import Alert, AlertState, Answer, Channel
 from shared.domain.guards import Guard, Hours, Shift
-from shared.domain.incident_changes import Action, Change, TimelineEntry
-from shared.domain.incidents import IncidentStatus, Observation, Outcome, SignalKind
+from shared.domain.incident_changes import Action, Change, Refusal, TimelineEntry
+from shared.domain.incidents import Incident, IncidentStatus, Observation, Outcome, SignalKind
 from shared.errors import AlreadyExists, VersionConflict
 from shared.handlers import answering, incident_records, maintain, notify, observe, signals
 from shared.handlers.answering import AnswerRefused, GuardsAnswer
@@ -115,19 +115,24 @@ class Scene:
         held = incidents.find(self.pipeline.documents, self.fate.choice(found).id)
         assert held is not None
         incident, version = held
-        now = self.clock.now()
-        change = self.fate.choice(
-            [
-                lambda: incident_changes.acknowledge(incident, now, actor="Ann"),
-                lambda: incident_changes.assign(incident, "Bo", now, actor="Ann"),
-                lambda: incident_changes.assign(incident, None, now, actor="Ann"),
-                lambda: incident_changes.resolve(incident, Outcome.RESOLVED, "over", now, actor="Ann"),
-            ]
-        )()
+        doing = self.fate.choice([self.acknowledge, self.assign, self.give_back, self.resolve])
+        change = doing(incident)
         if isinstance(change, Change):
             planned = incident_records.Planned(incident, version, change)
             with suppress(VersionConflict, AlreadyExists):
                 incident_records.store([planned], [], self.answers)
+
+    def acknowledge(self, incident: Incident) -> Change | Refusal:
+        return incident_changes.acknowledge(incident, self.clock.now(), actor="Ann")
+
+    def assign(self, incident: Incident) -> Change | Refusal:
+        return incident_changes.assign(incident, "Bo", self.clock.now(), actor="Ann")
+
+    def give_back(self, incident: Incident) -> Change | Refusal:
+        return incident_changes.assign(incident, None, self.clock.now(), actor="Ann")
+
+    def resolve(self, incident: Incident) -> Change | Refusal:
+        return incident_changes.resolve(incident, Outcome.RESOLVED, "over", self.clock.now(), actor="Ann")
 
     def settle(self) -> None:
         """Fate calms down, and everything that can still come, comes."""
