@@ -26,7 +26,7 @@ from shared.handlers import submissions
 from shared.handlers.evidence_links import EvidenceLinks
 from shared.json_objects import read_object
 from shared.web.app import MAX_BODY_BYTES
-from shared.web.callers import caller
+from shared.web.callers import caller, reported_by
 from shared.web.clients import IdempotencyKey
 from shared.web.receiving import Room, chunks, declared_length, in_thread
 from shared.web.signal_forms import SignalForm
@@ -95,7 +95,8 @@ class _Desk:
         media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
         named = None if key is None else RepetitionKey(caller(request).name, kind, key)
         if media_type == "application/json":
-            submission = submissions.Submission(read_observation(kind, await _short_body(request)), key=named)
+            observation = reported_by(caller(request), read_observation(kind, await _short_body(request)))
+            submission = submissions.Submission(observation, key=named)
             return await run_in_threadpool(self._answer, submission)
         if media_type == "multipart/form-data":
             return await self._serve_form(kind, request, named)
@@ -109,7 +110,8 @@ class _Desk:
             async for chunk in chunks(request, too_large):
                 form.feed(chunk)
             form.finish()
-            submission = submissions.Submission(observation_of(kind, form.fields), tuple(form.images), key)
+            observation = reported_by(caller(request), observation_of(kind, form.fields))
+            submission = submissions.Submission(observation, tuple(form.images), key)
             return await in_thread(self._threads, partial(self._answer, submission))
 
     def _answer(self, submission: submissions.Submission) -> JSONResponse:
@@ -169,11 +171,10 @@ _CHECKS: Mapping[str, Callable[[str], object]] = {
 def reply(answer: Answer, links: EvidenceLinks) -> tuple[int, dict[str, Any]]:
     """Status and body, field by field as the source has them."""
     if answer.joined is None:
-        least = PROFILES[answer.kind].threshold
         return 200, {
             "status": answer.became.value,
             "ai_event_id": answer.ai_event_id,
-            "message": f"Confidence {answer.confidence:.2f} below threshold {least:.2f}",
+            "message": _why_logged_only(answer),
             "images_received": len(answer.images),
         }
     body = {
@@ -190,6 +191,13 @@ def reply(answer: Answer, links: EvidenceLinks) -> tuple[int, dict[str, Any]]:
     if answer.became is Became.SIGNAL_ADDED:
         return 200, {**body, "images": images}
     return 201, {**body, "device_id": answer.device_id, "images": images}
+
+
+def _why_logged_only(answer: Answer) -> str:
+    least = PROFILES[answer.kind].threshold
+    if answer.confidence < least:
+        return f"Confidence {answer.confidence:.2f} below threshold {least:.2f}"
+    return f"Signals of kind {answer.kind.value} take no part in incidents here"
 
 
 def _shown(image: AnsweredImage, links: EvidenceLinks) -> dict[str, Any]:
