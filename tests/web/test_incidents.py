@@ -305,7 +305,8 @@ class TestTimeline:
             client.post(f"/incidents/{incident_id}/note", json={"note": str(number)})
         path = f"/incidents/{incident_id}/timeline"
         whole = client.get(path).json()["items"]
-        items, cursor = [], None
+        items: list[Any] = []
+        cursor = None
         while True:
             page = client.get(path, params={"limit": 3, "cursor": cursor} if cursor else {"limit": 3}).json()
             items, cursor = items + page["items"], page["next_cursor"]
