@@ -254,7 +254,7 @@ def test_uploads_signs_a_url(clients: Mapping[str, httpx.Client], cloud: Cloud) 
     assert assets.get(cloud.documents, ticket["video_id"]).source_id == "door"
 
 
-def test_signals_opens_an_incident_that_operators_see_and_act_on(clients: Mapping[str, httpx.Client], cloud: Cloud) -> None:
+def test_signals_opens_an_incident_that_operators_act_on(clients: Mapping[str, httpx.Client], cloud: Cloud) -> None:
     place = {"id": "x", "location": "Gate", "active": True, "neighbours": []}
     assert clients["registry"].put("/beacons/x", json={"location": "Gate"}).json() == place
     assert clients["registry"].get("/beacons/x").json() == place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,14 +14,15 @@ from hypothesis import strategies as st
 
 from infra import topology
 from shared.adapters.embedded.documents import SqliteDocuments
+from shared.domain.alerts import Alert, AlertCause, Answer, Ask, alert_id
 from shared.domain.evidence_images import EvidenceImage
 from shared.domain.incident_changes import Action, TimelineEntry
-from shared.domain.incidents import Observation, Signal, SignalKind
+from shared.domain.incidents import Observation, Priority, Signal, SignalKind
 from shared.errors import Malformed
 from shared.handlers import incident_history
 from shared.handlers.incident_history import Item, Source
 from shared.ports import Documents, Write
-from shared.repositories import evidence_images, incident_timelines, incidents
+from shared.repositories import alerts, evidence_images, incident_timelines, incidents
 from tests.fakes import NOON
 
 
@@ -79,6 +81,19 @@ def whole(store: Documents, limit: int) -> list[Item]:
 def test_everything_comes_by_time_and_the_cause_first(store: SqliteDocuments) -> None:
     store.commit([entry(1, 0), signal(11, 0), picture(21, 0), entry(2, 5), signal(12, 3), signal(99, 1, "other")])
     assert names(whole(store, 100)) == [("SIGNAL", 11), ("IMAGE", 21), ("CHANGE", 1), ("SIGNAL", 12), ("CHANGE", 2)]
+
+
+def test_who_was_called_is_among_it(store: SqliteDocuments) -> None:
+    ask = Ask("g1", "Ana", 1, at(2), Answer.ACCEPTED, at(9))
+    alert = Alert(alert_id("i", Priority.HIGH), "i", "gate", "Gate", Priority.HIGH, AlertCause.OPENED, 11, at(1))
+    store.commit([entry(1, 0), entry(2, 9), alerts.creation(replace(alert, asks=(ask,), round=1))])
+    assert [(name, (item.position.at - NOON).seconds) for item in whole(store, 2) for name, _ in names([item])] == [
+        ("CHANGE", 0),
+        ("ALERT", 1),
+        ("ALERT", 2),
+        ("CHANGE", 9),
+        ("ALERT", 9),
+    ]
 
 
 def test_what_happened_at_one_moment_is_split_between_pages_too(store: SqliteDocuments) -> None:
