@@ -85,13 +85,20 @@ LEAST = {
     "POST /video/upload-url": Role.OPERATOR,
     "DELETE /devices/{device_id:path}": Role.ADMIN,
     "DELETE /guards/{guard_id}": Role.ADMIN,
+    "DELETE /webhooks/{webhook_id}": Role.ADMIN,
+    "GET /alerts/{alert_id}/deliveries": Role.ADMIN,
     "GET /devices": Role.ADMIN,
     "GET /devices/{device_id:path}": Role.ADMIN,
+    "GET /webhooks": Role.ADMIN,
+    "GET /webhooks/{webhook_id}": Role.ADMIN,
+    "GET /webhooks/{webhook_id}/deliveries": Role.ADMIN,
     "POST /beacons/import": Role.ADMIN,
     "POST /devices/{device_id:path}/key": Role.ADMIN,
     "PUT /beacons/{beacon_id:path}": Role.ADMIN,
     "PUT /devices/{device_id:path}": Role.ADMIN,
+    "POST /webhooks/{webhook_id}/test": Role.ADMIN,
     "PUT /guards/{guard_id}": Role.ADMIN,
+    "PUT /webhooks/{webhook_id}": Role.ADMIN,
 }
 """The least role for each route (None: everybody). A new route must be decided upon here."""
 
