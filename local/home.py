@@ -33,6 +33,7 @@ from shared.adapters.system_clock import SystemClock
 from shared.delivery import StageRunner, receive, receive_tick
 from shared.detection.contact_sheet import TileSheets
 from shared.detection.detector import load_detector
+from shared.detection.evidence_pictures import EvidencePictures
 from shared.detection.frames import VideoFrames
 from shared.detection.pictures import SafePictures
 from shared.detection.probe import StreamProbe
@@ -49,6 +50,7 @@ from shared.handlers import (
     direct,
     escalate,
     evidence,
+    incident_records,
     ingest,
     labelling,
     looking,
@@ -61,6 +63,7 @@ from shared.handlers import (
     reuse,
     scoring,
     signals,
+    submissions,
     uploads,
     witnesses,
 )
@@ -71,9 +74,21 @@ from shared.handlers.watched_model import WatchedModel
 from shared.ids import TimeOrderedIds
 from shared.outbox import publish_pending
 from shared.ports import Delivery, Feature
-from shared.repositories import components, verdict_cache
+from shared.repositories import components, idempotency, verdict_cache
 from shared.settings import EmbeddedSettings
-from shared.web import analysis, beacons, feedback, incidents, labels, replay_orders, service, shadows, timeline
+from shared.web import (
+    ai_events,
+    analysis,
+    beacons,
+    erasures,
+    feedback,
+    incidents,
+    labels,
+    replay_orders,
+    service,
+    shadows,
+    timeline,
+)
 from shared.web import devices as device_routes
 from shared.web import direct as direct_routes
 from shared.web import evidence as evidence_routes
@@ -208,7 +223,7 @@ class Home:
             "correlate": partial(receive, correlate.consumer, correlate.Deps(self._observe), runner),
             "moderate": partial(receive, moderate.consumer, self._moderate_deps(), runner),
             "escalate": partial(receive, escalate.consumer, escalate.Deps(self._observe), runner),
-            "maintain": partial(receive_tick, "maintain", partial(maintain.sweep, self._maintain_deps())),
+            "maintain": partial(receive_tick, "maintain", partial(maintain.sweep, self.maintain_deps())),
         }
         declared = functions_here(self._declared)
         return {
@@ -224,12 +239,14 @@ class Home:
             analyze.Deps(self.documents, self.media, self.queue, self._clock, bucket_name("media")),
         )
         direct_deps = direct.Deps(self.documents, StreamProbe(), self._scoring, self._clock)
-        signal_deps = signals.Deps(self._observe, self.queue)
+        reporting = submissions.Deps(signals.Deps(self._observe, self.queue), self.evidence, EvidencePictures())
+        signal_deps = signal_routes.Deps(reporting, self.links)
         replay_deps = replays.Deps(self.documents, self.media, self.queue, self._clock, bucket_name("media"))
         labelling_deps = labelling.Deps(self.documents, self._clock)
         moderation_deps = self.moderation_deps()
         evidence_deps = self.evidence_deps()
         bundling_deps = bundling.Deps(evidence_deps, self.queue)
+        records_deps = incident_records.Deps(self.documents, self.queue, self._clock)
         return [
             upload_routes.router(lambda: upload_deps),
             signal_routes.router(lambda: signal_deps),
@@ -243,8 +260,10 @@ class Home:
             labels.router(lambda: self.documents),
             timeline.router(lambda: self.documents, lambda: self.media),
             incidents.router(lambda: self.documents),
+            ai_events.router(lambda: evidence_deps),
             evidence_routes.router(lambda: evidence_deps),
             bundle_routes.router(lambda: bundling_deps),
+            erasures.router(lambda: records_deps),
             moderation_routes.router(lambda: moderation_deps),
             cache_routes.router(lambda: moderation_deps.cache),
             shadows.router(lambda: moderation_deps.cache, self._profiles.shadow),
@@ -306,21 +325,24 @@ class Home:
             return "off"
         return "degraded" if components.state_of(self.documents, "gemini") == "degraded" else "ok"
 
-    def _maintain_deps(self) -> maintain.Deps:
+    def maintain_deps(self) -> maintain.Deps:
+        """What the sweeper needs."""
         return maintain.Deps(
             documents=self.documents,
             media=self.media,
+            evidence=self.evidence,
             bus=self.queue,
             clock=self._clock,
             bucket=bucket_name("media"),
             grace=timedelta(seconds=self.config.grace_seconds),
             cleaners=self._cleaners(),
             keep=self.config.quarantine(),
+            keep_pictures=self.config.evidence_retention(),
         )
 
     def _cleaners(self) -> tuple[Callable[[datetime], int], ...]:
-        cached = partial(verdict_cache.remove_expired, self.documents)
-        return (cached, self.gemini.remove_leftovers) if self.gemini else (cached,)
+        expiring = tuple(partial(each.remove_expired, self.documents) for each in (verdict_cache, idempotency))
+        return (*expiring, self.gemini.remove_leftovers) if self.gemini else expiring
 
     def _sweeper_state(self) -> str:
         return components.maintenance_state(self.documents, self._clock.now())

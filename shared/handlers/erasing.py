@@ -121,7 +121,10 @@ def _erase_asset(asset_id: str, now: datetime, deps: Deps) -> bool:
     )
     _delete_files(asset, deps)
     evidence.discard(deps.documents, asset.id)
-    for write in (*labels.without_comments(deps.documents, asset.id), *replays.without_summaries(deps.documents, asset.id)):
+    for write in (
+        *labels.without_comments(deps.documents, asset.id),
+        *replays.without_summaries(deps.documents, asset.id),
+    ):
         deps.documents.commit([write])
     return _empty_work(asset, deps)
 

@@ -18,13 +18,22 @@ from shared.domain import incident_changes
 from shared.domain.erasures import MAX_INCIDENTS, Erasure, digest_of, held
 from shared.domain.incident_changes import Action, Change
 from shared.domain.incidents import Incident
-from shared.errors import AlreadyExists, Conflict, InvalidKey, Malformed, NotFound, NotPermitted, Retryable, VersionConflict
+from shared.errors import (
+    AlreadyExists,
+    Conflict,
+    InvalidKey,
+    Malformed,
+    NotFound,
+    NotPermitted,
+    Retryable,
+    VersionConflict,
+)
 from shared.handlers import incident_records
 from shared.handlers.incident_records import Planned
 from shared.ports import Caller, Documents
 from shared.repositories import assets, erasures, evidence_images, incidents
 
-I = TypeVar("I", str, int)
+Id = TypeVar("Id", str, int)
 T = TypeVar("T")
 
 
@@ -75,7 +84,7 @@ def _touched(wanted: Order, documents: Documents) -> list[str]:
     return touched
 
 
-def _all(what: str, wanted: Iterable[I], find: Callable[[Documents, I], T | None], documents: Documents) -> list[T]:
+def _all(what: str, wanted: Iterable[Id], find: Callable[[Documents, Id], T | None], documents: Documents) -> list[T]:
     found = []
     for id in wanted:
         try:

@@ -30,6 +30,7 @@ from shared.handlers.looking import Shown, shown_of_still, shown_of_video
 from shared.handlers.media_sources import MediaFile, PictureFile, VideoFile
 from shared.ports import Clock, DetectionRun, Detector, FrameSampler, MediaProbe, PictureReader
 from shared.records import from_data, to_data
+from shared.repositories import verdict_cache
 
 T = TypeVar("T")
 

@@ -71,7 +71,9 @@ def without_summaries(documents: Documents, asset_id: str) -> Iterator[Update]:
     query = Query(COLLECTION, (Filter("asset_id", "==", asset_id),))
     for document in paging.every(documents, query):
         told = {name: verdict for name in ("old", "new") if (verdict := document.data.get(name)) is not None}
-        blank = {name: {**verdict, "analysis": {**verdict["analysis"], "summary": ""}} for name, verdict in told.items()}
+        blank = {
+            name: {**verdict, "analysis": {**verdict["analysis"], "summary": ""}} for name, verdict in told.items()
+        }
         yield Update(COLLECTION, document.id, blank)
 
 
