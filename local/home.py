@@ -41,7 +41,6 @@ from shared.domain.moderation.patterns import PatternSet
 from shared.errors import SightlineError
 from shared.handlers import (
     analyze,
-    bundling,
     caching,
     context,
     correlate,
@@ -77,13 +76,11 @@ from shared.ports import Delivery, Feature
 from shared.repositories import components, idempotency, verdict_cache
 from shared.settings import EmbeddedSettings
 from shared.web import (
-    ai_events,
     analysis,
     beacons,
-    erasures,
     feedback,
-    incidents,
     labels,
+    operators,
     replay_orders,
     service,
     shadows,
@@ -91,8 +88,6 @@ from shared.web import (
 )
 from shared.web import devices as device_routes
 from shared.web import direct as direct_routes
-from shared.web import evidence as evidence_routes
-from shared.web import evidence_bundles as bundle_routes
 from shared.web import moderation as moderation_routes
 from shared.web import replays as replay_routes
 from shared.web import signals as signal_routes
@@ -239,14 +234,13 @@ class Home:
             analyze.Deps(self.documents, self.media, self.queue, self._clock, bucket_name("media")),
         )
         direct_deps = direct.Deps(self.documents, StreamProbe(), self._scoring, self._clock)
+        acting_deps = incident_records.Deps(self.documents, self.queue, self._clock)
         reporting = submissions.Deps(signals.Deps(self._observe, self.queue), self.evidence, EvidencePictures())
         signal_deps = signal_routes.Deps(reporting, self.links)
         replay_deps = replays.Deps(self.documents, self.media, self.queue, self._clock, bucket_name("media"))
         labelling_deps = labelling.Deps(self.documents, self._clock)
         moderation_deps = self.moderation_deps()
         evidence_deps = self.evidence_deps()
-        bundling_deps = bundling.Deps(evidence_deps, self.queue)
-        records_deps = incident_records.Deps(self.documents, self.queue, self._clock)
         return [
             upload_routes.router(lambda: upload_deps),
             signal_routes.router(lambda: signal_deps),
@@ -259,11 +253,7 @@ class Home:
             feedback.router(lambda: labelling_deps),
             labels.router(lambda: self.documents),
             timeline.router(lambda: self.documents, lambda: self.media),
-            incidents.router(lambda: self.documents),
-            ai_events.router(lambda: evidence_deps),
-            evidence_routes.router(lambda: evidence_deps),
-            bundle_routes.router(lambda: bundling_deps),
-            erasures.router(lambda: records_deps),
+            *operators.routers(lambda: acting_deps, lambda: evidence_deps),
             moderation_routes.router(lambda: moderation_deps),
             cache_routes.router(lambda: moderation_deps.cache),
             shadows.router(lambda: moderation_deps.cache, self._profiles.shadow),
@@ -280,7 +270,7 @@ class Home:
 
     def evidence_deps(self) -> evidence.Deps:
         """What gives evidence to people."""
-        return evidence.Deps(self.documents, self._clock, TimeOrderedIds(self._clock), self.links, self.media)
+        return evidence.over(self.documents, self._clock, self.links, self.media)
 
     def moderation_deps(self) -> moderation_batch.Deps:
         """What moderates while a client waits. Of buckets, clients may name the one there is."""

@@ -35,6 +35,11 @@ class Deps:
     media: Blobs
 
 
+def over(documents: Documents, clock: Clock, links: EvidenceLinks, media: Blobs) -> Deps:
+    """What giving evidence needs, with ids of its own."""
+    return Deps(documents, clock, TimeOrderedIds(clock), links, media)
+
+
 def link_for(image: EvidenceImage, by: str, purpose: Purpose, deps: Deps) -> str:
     """The link to a picture, once the view log says that `by` gets it.
 
