@@ -7,7 +7,7 @@ from collections.abc import Callable
 from fastapi import APIRouter
 
 from shared.handlers import bundling, evidence, incident_records
-from shared.web import ai_events, erasures, evidence_bundles, incident_actions, incident_timeline, incidents
+from shared.web import ai_events, alerts, erasures, evidence_bundles, incident_actions, incident_timeline, incidents
 from shared.web import evidence as evidence_links
 
 
@@ -19,6 +19,7 @@ def routers(
         incidents.router(lambda: deciding().documents),
         incident_timeline.router(lambda: deciding().documents),
         incident_actions.router(deciding),
+        alerts.router(deciding),
         erasures.router(deciding),
         ai_events.router(giving),
         evidence_links.router(giving),
