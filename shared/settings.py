@@ -542,6 +542,10 @@ class AlertSettings:
 
     cool_down_seconds: float | None = variable("ALERT_COOL_DOWN_SECONDS", _seconds, default=None)
 
+    def cool_down(self) -> timedelta | None:
+        """As the handler wants it."""
+        return _optional_seconds(self.cool_down_seconds)
+
 
 @dataclass(frozen=True, kw_only=True)
 class NotifySettings(Settings, AlertSettings, EvidenceSettings, WebhookSettings):
@@ -555,6 +559,10 @@ class NotifySettings(Settings, AlertSettings, EvidenceSettings, WebhookSettings)
     timer_endpoint: str | None = variable("CLOUD_TASKS_ENDPOINT", _address, default=None)
     pubsub_origin: str = variable("PUBSUB_ORIGIN", default="https://pubsub.googleapis.com")
     fcm_origin: str | None = variable("FCM_ORIGIN", default=None)
+
+    def emulated_timers(self) -> tuple[str, str] | None:
+        """Where the emulator of Cloud Tasks is, and to which origin its tasks publish; None for Google's own."""
+        return None if self.timer_endpoint is None else (self.timer_endpoint, self.pubsub_origin)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ A run, told by a tick that says nothing but "now", looks at
 - assets that are not complete: every stage ended and nobody said so; a stage waits and there is no work for it, because
   its message was lost; the bucket's notification was lost; the file never came (`upload_never_came`);
 - once an hour, what lies about in the bucket and at services (`shared/handlers/leftovers.py`);
+- deliveries of alerts that are due and that nobody attempts, because a timer or a worker was lost: announced again;
 - verdicts that wait for Video Intelligence (`shared/handlers/operations.py`): its operation failed, was lost, takes too
   long, or wrote a result of which nobody heard;
 - alerts whose round is over by a minute and of which no timer told;
@@ -52,7 +53,7 @@ from shared.handlers.triggers import trigger_of, work_object
 from shared.messages import TRIGGERS, AlertDue, ObjectFinalised, encode, notification_of
 from shared.outbox import publish_outbox
 from shared.ports import Blobs, Bus, Clock, Document, Documents, OutgoingMessage, Query, VideoAnnotator, Write
-from shared.repositories import alerts, assets, components, erasures, evidence_images, replays, work
+from shared.repositories import alerts, assets, components, deliveries, erasures, evidence_images, replays, work
 from shared.repositories.components import MaintenanceRun, Position
 
 log = logging.getLogger(__name__)
@@ -67,8 +68,8 @@ LONGEST = timedelta(minutes=2)
 Every kind has an equal share, so that a slow one takes no time from the others.
 """
 
-UNANSWERED = timedelta(minutes=1)
-"""After the deadline of an alert's round its timer is taken for lost, whatever the grace: somebody waits for help."""
+OVERDUE = timedelta(minutes=1)
+"""How late a round's end or a delivery may be before its timer is taken for lost, whatever the grace: it is urgent."""
 
 RETRYING = "retrying"
 """The ledger's code of a pending stage that is tried again."""
@@ -99,7 +100,10 @@ class Deps:
 
 @dataclass
 class _Run:
-    """One run: what it works with, what it did so far, and where the next one goes on."""
+    """One run: what it works with, what it did so far, and where the next one goes on.
+
+    `alerts`: those that were announced in this run.
+    """
 
     deps: Deps
     now: datetime
@@ -107,6 +111,7 @@ class _Run:
     share: timedelta
     counts: Counter[str] = field(default_factory=Counter)
     positions: dict[str, Position] = field(default_factory=dict)
+    alerts: set[str] = field(default_factory=set)
 
 
 Handler = Callable[[_Run, Document], str | None]
@@ -127,7 +132,8 @@ def sweep(deps: Deps) -> Mapping[str, int]:
         (assets.HELD, "quarantine_until", _expire_flagged, at_once),
         (evidence_images.STORED, "uploaded_at", _expire_picture, deps.keep_pictures),
         (erasures.UNFINISHED, "ordered_at", _erase, at_once),
-        (alerts.UNDER_WAY, "deadline", _remind_of_alert, UNANSWERED),
+        (alerts.UNDER_WAY, "deadline", _remind_of_alert, OVERDUE),
+        (deliveries.PENDING, "due", _announce_delivery, OVERDUE),
     )
     run = _Run(deps, now, last, LONGEST / len(kinds))
     for query, field_name, handle, grace in kinds:
@@ -206,13 +212,6 @@ def _old_ones(run: _Run, query: Query, moment: str, name: str, grace: timedelta)
 def _publish(run: _Run, document: Document) -> str:
     publish_outbox(run.deps.documents, run.deps.bus, document.id, work.outbox_of(document))
     return "published"
-
-
-def _remind_of_alert(run: _Run, document: Document) -> str:
-    """Says what the timer of an alert's round should have said."""
-    due = AlertDue(alert_id=document.id)
-    run.deps.bus.publish(encode(due, message_id=ids.new_uuid(), now=run.now))
-    return "alerts_reminded"
 
 
 def _sweep_work(run: _Run, document: Document) -> str | None:
@@ -376,3 +375,25 @@ def _erase(run: _Run, document: Document) -> str | None:
 
 def _moving(run: _Run) -> quarantine.Deps:
     return quarantine.Deps(run.deps.documents, run.deps.media, run.deps.keep)
+
+
+# --------------------------------------------------------------------------- alerts
+
+
+def _remind_of_alert(run: _Run, document: Document) -> str | None:
+    """Says what the timer of an alert's round should have said."""
+    return "alerts_reminded" if _is_news(run, document.id) else None
+
+
+def _announce_delivery(run: _Run, document: Document) -> str | None:
+    """Says what the timer of a delivery should have said. An alert's deliveries are attempted together."""
+    return "delivery_overdue" if _is_news(run, deliveries.delivery_of(document).alert_id) else None
+
+
+def _is_news(run: _Run, alert_id: str) -> bool:
+    """Says that an alert is due, unless this run has said so."""
+    if alert_id in run.alerts:
+        return False
+    run.alerts.add(alert_id)
+    run.deps.bus.publish(encode(AlertDue(alert_id=alert_id), message_id=ids.new_uuid(), now=run.now))
+    return True
