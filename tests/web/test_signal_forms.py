@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import pytest
 from hypothesis import given
@@ -14,11 +14,17 @@ from shared.errors import Permanent
 from shared.web.signal_forms import MAX_FIELD_BYTES, SignalForm
 from tests.web.test_forms import END, part
 
+CHECKS: Mapping[str, Callable[[str], object]] = {
+    "beacon_id": str,
+    "confidence_score": parse_confidence,
+    "description": str,
+    "device_id": str,
+}
+
 
 def read(body: bytes, pieces: Iterable[int] = ()) -> SignalForm:
     """The form after its whole body, which arrived in pieces of these lengths."""
-    checks = {"beacon_id": str, "confidence_score": parse_confidence, "description": str, "device_id": str}
-    made, at = SignalForm("multipart/form-data; boundary=edge", checks), 0
+    made, at = SignalForm("multipart/form-data; boundary=edge", CHECKS), 0
     for length in [*pieces, len(body)]:
         made.feed(body[at : at + length])
         at += length

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
@@ -39,9 +38,7 @@ def photo(colour: str = "red", kind: str = "JPEG") -> bytes:
     return target.getvalue()
 
 
-def send(
-    client: TestClient, *images: bytes, path: str = VIOLENCE, key: str | None = None, **fields: str | None
-) -> httpx.Response:
+def send(client: TestClient, *images: bytes, path: str = VIOLENCE, key: str | None = None, **fields: str | None) -> Any:
     """As `curl -F` sends it; a field that is None is left out."""
     sent = {name: value for name, value in {**FIELDS, **fields}.items() if value is not None}
     parts: list[tuple[str, Any]] = [(name, (None, value)) for name, value in sent.items()]
