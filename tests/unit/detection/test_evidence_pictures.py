@@ -192,6 +192,11 @@ def test_a_bomb_is_refused_before_it_unfolds() -> None:
     assert refused.value.code == "too_large_picture"
 
 
+def test_a_webp_that_takes_too_much_memory_is_refused() -> None:
+    with pytest.raises(MediaUnusable, match="16 megapixels"):
+        clean(encode(Image.new("RGB", (5000, 4000)), "WEBP", method=0))
+
+
 @pytest.mark.parametrize(("side", "frames"), [(8, evidence_pictures.MAX_FRAMES + 1), (1200, 23)])
 def test_an_animation_of_too_much_is_refused(side: int, frames: int) -> None:
     pictures = [Image.new("L", (side, side), number) for number in range(frames)]
