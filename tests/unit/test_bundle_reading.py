@@ -24,7 +24,7 @@ def zipped(*files: tuple[str, bytes], method: int = zipfile.ZIP_STORED) -> bytea
     return bytearray(target.getvalue())
 
 
-def problems_of(data: bytes) -> str:
+def problems_of(data: bytes | bytearray) -> str:
     return " ".join(sums_of(io.BytesIO(bytes(data))).problems)
 
 

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 
@@ -21,6 +22,7 @@ from shared.adapters.system_clock import SystemClock
 from shared.domain.incident_changes import Action
 from shared.errors import Conflict, NotFound, Retryable
 from shared.handlers import bundle_reading, bundling, erasures, evidence, incident_records, legal_hold, verifying
+from shared.handlers.bundle_parts import BLOCK_BYTES
 from shared.handlers.evidence_links import EvidenceLinks
 from shared.ports import Caller, Role
 from shared.repositories import incident_timelines
@@ -74,7 +76,7 @@ def test_an_object_that_breaks_off_leaves_a_valid_zip_that_says_so(client: TestC
     )
     _, manifest = made(home, incident_id, media=media)
     (file,) = [each for each in manifest["files"] if each["path"] == f"media/{asset.id}"]
-    assert (file["partial"], file["size"]) == (True, bundling.BLOCK_BYTES)
+    assert (file["partial"], file["size"]) == (True, BLOCK_BYTES)
     assert {"path": f"media/{asset.id}", "reason": "unreadable"} in manifest["absent"]
 
 
@@ -192,7 +194,7 @@ def test_the_command_asks_the_server(
     data, manifest = made(home, reported(client)["incident_id"])
     file = tmp_path / "bundle.zip"
     file.write_bytes(data)
-    monkeypatch.setattr(verify_bundle.httpx, "post", lambda url, json, headers, timeout: client.post(url, json=json))
+    monkeypatch.setattr(httpx, "post", lambda url, json, headers, timeout: client.post(url, json=json))
     assert verify_bundle.run(file, "http://testserver", None) == 0
     assert f"bundle {manifest['bundle_id']}" in capsys.readouterr().out
     set_fields(home, "evidence_bundles", manifest["bundle_id"], manifest_sha256="0" * 64)
