@@ -8,6 +8,7 @@ from fastapi import APIRouter
 
 from shared.handlers import bundling, evidence, incident_records
 from shared.web import ai_events, alerts, erasures, evidence_bundles, incident_actions, incident_timeline, incidents
+from shared.web import deliveries as delivery_log
 from shared.web import evidence as evidence_links
 
 
@@ -20,6 +21,7 @@ def routers(
         incident_timeline.router(lambda: deciding().documents),
         incident_actions.router(deciding),
         alerts.router(deciding),
+        delivery_log.router(lambda: deciding().documents),
         erasures.router(deciding),
         ai_events.router(giving),
         evidence_links.router(giving),
