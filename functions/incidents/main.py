@@ -10,16 +10,19 @@ from shared import logs, settings
 from shared.adapters.google import bus, documents, firebase_identities
 from shared.adapters.system_clock import SystemClock
 from shared.handlers import incident_records
+from shared.handlers.newsroom import Newsroom
 from shared.web import app as web
-from shared.web import incident_actions, incident_timeline, incidents
+from shared.web import incident_actions, incident_timeline, incidents, stream
 from shared.web.access import Access
 
 config, clock = settings.load(settings.IncidentsSettings), SystemClock()
 logs.configure(config.log_level, project=config.project)
 store = cache(lambda: documents.connect(config.project, config.database))
 deciding = cache(lambda: incident_records.Deps(store(), bus.connect(config.project), clock))
+newsroom = cache(lambda: Newsroom(store(), clock, max_listeners=20))
 
 routers = [incidents.router(store), incident_actions.router(deciding), incident_timeline.router(store)]
+routers += [stream.router(newsroom)]
 access = Access(config.callers(), firebase_identities.connect(config.project, config.firebase_keys()))
 application = web.create_app(routers, access=access, allowed_origins=config.allowed_origins)
 
