@@ -69,6 +69,7 @@ from shared.handlers import (
 )
 from shared.handlers.evidence_links import EvidenceLinks
 from shared.handlers.moderation import Pixels
+from shared.handlers.newsroom import Newsroom
 from shared.handlers.spending import Spending
 from shared.handlers.watched_model import WatchedModel
 from shared.ids import TimeOrderedIds
@@ -78,15 +79,18 @@ from shared.repositories import components, idempotency, verdict_cache
 from shared.settings import EmbeddedSettings
 from shared.web import (
     ai_events,
+    alerts,
     analysis,
     beacons,
     feedback,
+    guards,
     incident_timeline,
     incidents,
     labels,
     replay_orders,
     service,
     shadows,
+    stream,
     timeline,
 )
 from shared.web import devices as device_routes
@@ -106,6 +110,9 @@ MAXIMUM_BACKOFF = timedelta(seconds=60)
 """Shorter than in the cloud: on one machine nobody else is kept waiting."""
 
 PENDING_SECONDS = 5.0
+
+MAX_LISTENERS = 50
+"""Of the stream of events."""
 
 NOT_HERE = frozenset({"annotate", "notify"})
 """Nobody here looks at whole videos, so there are no results to go on with."""
@@ -248,10 +255,13 @@ class Home:
         moderation_deps = self.moderation_deps()
         evidence_deps = self.evidence_deps()
         bundling_deps = bundling.Deps(evidence_deps, self.queue)
+        newsroom = Newsroom(self.documents, self._clock, max_listeners=MAX_LISTENERS)
         return [
             upload_routes.router(lambda: upload_deps),
             signal_routes.router(lambda: signal_deps),
             beacons.router(lambda: self.documents),
+            guards.router(lambda: self.documents),
+            alerts.router(lambda: acting_deps),
             device_routes.router(self._device_deps),
             direct_routes.router(lambda: direct_deps),
             analysis.router(lambda: self.documents),
@@ -269,6 +279,7 @@ class Home:
             moderation_routes.router(lambda: moderation_deps),
             cache_routes.router(lambda: moderation_deps.cache),
             shadows.router(lambda: moderation_deps.cache, self._profiles.shadow),
+            stream.router(lambda: newsroom),
             service.router(self._service_deps),
         ]
 

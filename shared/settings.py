@@ -517,7 +517,14 @@ class IncidentsSettings(WebSettings, FirebaseSettings, EvidenceSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RegistrySettings(WebSettings, FirebaseSettings):
+class WebhookSettings:
+    """`private_hosts`: receivers of webhooks within the own network, `host` or `host:port`; others must be public."""
+
+    private_hosts: tuple[str, ...] = variable("WEBHOOK_PRIVATE_HOSTS", _origins, default=())
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegistrySettings(WebSettings, FirebaseSettings, WebhookSettings):
     """The function by which administrators set up places, guards, webhooks and devices."""
 
 
@@ -529,11 +536,17 @@ class AlertSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NotifySettings(Settings, AlertSettings, EvidenceSettings):
-    """The function that alerts. `timer_queue`: the Cloud Tasks queue, whole (`projects/…/locations/…/queues/…`)."""
+class NotifySettings(Settings, AlertSettings, EvidenceSettings, WebhookSettings):
+    """The function that alerts. `timer_queue`: the Cloud Tasks queue, whole (`projects/…/locations/…/queues/…`).
+
+    `timer_endpoint` (host:port), `pubsub_origin`, `fcm_origin`: other places than Google's, asked without credentials.
+    """
 
     timer_queue: str | None = variable("TIMER_QUEUE", default=None)
     timer_account: str | None = variable("TIMER_ACCOUNT", default=None)
+    timer_endpoint: str | None = variable("CLOUD_TASKS_ENDPOINT", _address, default=None)
+    pubsub_origin: str = variable("PUBSUB_ORIGIN", default="https://pubsub.googleapis.com")
+    fcm_origin: str | None = variable("FCM_ORIGIN", default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -554,6 +567,7 @@ class EmbeddedSettings(
     LinkSettings,
     AlertSettings,
     UserSettings,
+    WebhookSettings,
 ):
     """The embedded home. Without a token everything is open, and `/` says so; without a key, Gemini is not asked.
 

@@ -11,8 +11,8 @@ from shared.adapters.google import bus, documents, firebase_identities
 from shared.adapters.system_clock import SystemClock
 from shared.handlers import incident_records
 from shared.handlers.newsroom import Newsroom
+from shared.web import alerts, incident_actions, incident_timeline, incidents, stream
 from shared.web import app as web
-from shared.web import incident_actions, incident_timeline, incidents, stream
 from shared.web.access import Access
 
 config, clock = settings.load(settings.IncidentsSettings), SystemClock()
@@ -22,7 +22,7 @@ deciding = cache(lambda: incident_records.Deps(store(), bus.connect(config.proje
 newsroom = cache(lambda: Newsroom(store(), clock, max_listeners=20))
 
 routers = [incidents.router(store), incident_actions.router(deciding), incident_timeline.router(store)]
-routers += [stream.router(newsroom)]
+routers += [alerts.router(deciding), stream.router(newsroom)]
 access = Access(config.callers(), firebase_identities.connect(config.project, config.firebase_keys()))
 application = web.create_app(routers, access=access, allowed_origins=config.allowed_origins)
 

@@ -1,4 +1,4 @@
-"""Deployed function `registry`: administrators set up places and devices."""
+"""Deployed function `registry`: administrators set up places, guards and devices."""
 
 from functools import cache
 
@@ -11,14 +11,14 @@ from shared.adapters.google import documents, firebase_identities
 from shared.adapters.system_clock import SystemClock
 from shared.handlers.devices import Deps
 from shared.web import app as web
-from shared.web import beacons, devices
+from shared.web import beacons, devices, guards
 from shared.web.access import Access
 
 config = settings.load(settings.RegistrySettings)
 logs.configure(config.log_level, project=config.project)
 store, clock = cache(lambda: documents.connect(config.project, config.database)), SystemClock()
 
-routers = [beacons.router(store), devices.router(lambda: Deps(store(), clock))]
+routers = [beacons.router(store), guards.router(store), devices.router(lambda: Deps(store(), clock))]
 access = Access(config.callers(), firebase_identities.connect(config.project, config.firebase_keys()))
 application = web.create_app(routers, access=access, allowed_origins=config.allowed_origins)
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from shared.domain.alerts import Alert
 from shared.domain.incidents import Incident
 
 
@@ -57,3 +58,23 @@ def of_incident(incident: Incident) -> Happening:
         "previous_incident_id": incident.previous_incident_id,
     }
     return Happening(Subject.INCIDENT, incident.id, incident.revision, at, incident.beacon_id, told)
+
+
+def of_alert(alert: Alert) -> Happening:
+    """The latest change of an alert."""
+    told = {
+        "alert_id": alert.id,
+        "incident_id": alert.incident_id,
+        "what": "created" if alert.revision == 1 else "changed",
+        "revision": alert.revision,
+        "state": alert.state.value,
+        "because": alert.because,
+        "cause": alert.cause.value,
+        "priority": alert.priority.value,
+        "beacon_id": alert.beacon_id,
+        "beacon_location": alert.beacon_location,
+        "round": alert.round,
+        "deadline": alert.deadline,
+        "changed_at": alert.changed_at,
+    }
+    return Happening(Subject.ALERT, alert.id, alert.revision, alert.changed_at, alert.beacon_id, told)

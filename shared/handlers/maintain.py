@@ -10,6 +10,7 @@ A run, told by a tick that says nothing but "now", looks at
 - once an hour, what lies about in the bucket and at services (`shared/handlers/leftovers.py`);
 - verdicts that wait for Video Intelligence (`shared/handlers/operations.py`): its operation failed, was lost, takes too
   long, or wrote a result of which nobody heard;
+- alerts whose round is over by a minute and of which no timer told;
 - flagged files, which go into quarantine, out of it, or are deleted there (`shared/handlers/quarantine.py`).
 
 Every change is a compare-and-set on the piece of work or the asset, so sweepers may run side by side, and a worker that
@@ -47,10 +48,10 @@ from shared.errors import AlreadyExists, Malformed, VersionConflict
 from shared.handlers import leftovers, operations, quarantine
 from shared.handlers.objects import object_of
 from shared.handlers.triggers import trigger_of, work_object
-from shared.messages import TRIGGERS, ObjectFinalised, encode, notification_of
+from shared.messages import TRIGGERS, AlertDue, ObjectFinalised, encode, notification_of
 from shared.outbox import publish_outbox
 from shared.ports import Blobs, Bus, Clock, Document, Documents, OutgoingMessage, Query, VideoAnnotator, Write
-from shared.repositories import assets, components, replays, work
+from shared.repositories import alerts, assets, components, replays, work
 from shared.repositories.components import MaintenanceRun, Position
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,9 @@ LONGEST = timedelta(minutes=2)
 
 Every kind has an equal share, so that a slow one takes no time from the others.
 """
+
+UNANSWERED = timedelta(minutes=1)
+"""After the deadline of an alert's round its timer is taken for lost, whatever the grace: somebody waits for help."""
 
 RETRYING = "retrying"
 """The ledger's code of a pending stage that is tried again."""
@@ -118,6 +122,7 @@ def sweep(deps: Deps) -> Mapping[str, int]:
         (assets.PROVISIONAL, "created_at", _sweep_verdict, deps.grace),
         (assets.TO_BE_MOVED, "created_at", _move_flagged, at_once),
         (assets.HELD, "quarantine_until", _expire_flagged, at_once),
+        (alerts.UNDER_WAY, "deadline", _remind_of_alert, UNANSWERED),
     )
     run = _Run(deps, now, last, LONGEST / len(kinds))
     for query, field_name, handle, grace in kinds:
@@ -196,6 +201,13 @@ def _old_ones(run: _Run, query: Query, moment: str, name: str, grace: timedelta)
 def _publish(run: _Run, document: Document) -> str:
     publish_outbox(run.deps.documents, run.deps.bus, document.id, work.outbox_of(document))
     return "published"
+
+
+def _remind_of_alert(run: _Run, document: Document) -> str:
+    """Says what the timer of an alert's round should have said."""
+    due = AlertDue(alert_id=document.id)
+    run.deps.bus.publish(encode(due, message_id=ids.new_uuid(), now=run.now))
+    return "alerts_reminded"
 
 
 def _sweep_work(run: _Run, document: Document) -> str | None:

@@ -1,4 +1,4 @@
-"""The latest changes of incidents, by when they were made."""
+"""The latest changes of incidents and alerts, by when they were made."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 
-from shared.domain.happenings import Happening, of_incident
+from shared.domain.happenings import Happening, of_alert, of_incident
 from shared.ports import Document, Documents, Filter, Order, Query, Subscription
-from shared.repositories import incidents
+from shared.repositories import alerts, incidents
 
 _READERS: dict[str, Callable[[Document], Happening]] = {
     incidents.INCIDENTS: lambda document: of_incident(incidents.of_document(document)),
+    alerts.COLLECTION: lambda document: of_alert(alerts.alert_of(document)),
 }
 """By collection; each has the field `changed_at`."""
 

@@ -141,7 +141,7 @@ class _EventStream(StreamingResponse):
             await asyncio.wait_for(send(message), self._sending_seconds)
 
         try:
-            with suppress(TimeoutError, ClientDisconnect):  # of a reply that is not complete the server ends the connection
+            with suppress(TimeoutError, ClientDisconnect):  # the server ends an unfinished reply
                 await super().__call__(scope, receive, send_soon)
         finally:
             self._leave()

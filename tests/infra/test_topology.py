@@ -70,7 +70,7 @@ def test_functions_publish_what_they_may_and_may_publish_what_they_do(function: 
         "escalate": ["handlers.escalate", "handlers.observe", "handlers.incident_news", "completion"],
         "analysis": ["handlers.triggers"],
         "signals": ["handlers.signals", "handlers.observe", "handlers.incident_news"],
-        "incidents": ["handlers.incident_news"],
+        "incidents": ["handlers.incident_news", "handlers.answering"],
         "uploads": ["handlers.uploads", "handlers.analyze"],
     }
     if function == "maintain":  # what it finds in an outbox, or builds again, may be of any topic
