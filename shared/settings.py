@@ -342,13 +342,21 @@ class CorrelateSettings(StageSettings, IncidentSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class QuarantineSettings:
-    """`quarantine_days`: how long a flagged file is kept for review."""
+    """`quarantine_days`: how long a flagged file is kept for review.
+
+    `evidence_days`: how long a picture is kept for review, and one of an incident after the incident was resolved.
+    """
 
     quarantine_days: float = variable("QUARANTINE_DAYS", _days, default=30.0)
+    evidence_days: float = variable("EVIDENCE_RETENTION_DAYS", _days, default=30.0)
 
     def quarantine(self) -> timedelta:
         """As the sweeper wants it."""
         return timedelta(days=self.quarantine_days)
+
+    def evidence_retention(self) -> timedelta:
+        """As the sweeper wants it."""
+        return timedelta(days=self.evidence_days)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -534,6 +542,10 @@ class AlertSettings:
 
     cool_down_seconds: float | None = variable("ALERT_COOL_DOWN_SECONDS", _seconds, default=None)
 
+    def cool_down(self) -> timedelta | None:
+        """As the handler wants it."""
+        return _optional_seconds(self.cool_down_seconds)
+
 
 @dataclass(frozen=True, kw_only=True)
 class NotifySettings(Settings, AlertSettings, EvidenceSettings, WebhookSettings):
@@ -547,6 +559,10 @@ class NotifySettings(Settings, AlertSettings, EvidenceSettings, WebhookSettings)
     timer_endpoint: str | None = variable("CLOUD_TASKS_ENDPOINT", _address, default=None)
     pubsub_origin: str = variable("PUBSUB_ORIGIN", default="https://pubsub.googleapis.com")
     fcm_origin: str | None = variable("FCM_ORIGIN", default=None)
+
+    def emulated_timers(self) -> tuple[str, str] | None:
+        """Where the emulator of Cloud Tasks is, and to which origin its tasks publish; None for Google's own."""
+        return None if self.timer_endpoint is None else (self.timer_endpoint, self.pubsub_origin)
 
 
 @dataclass(frozen=True, kw_only=True)

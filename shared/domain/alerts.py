@@ -135,6 +135,7 @@ class AlertEvent(StrEnum):
     OPENED = "incident.opened"
     RAISED = "incident.raised"
     EXHAUSTED = "alert.exhausted"
+    TEST = "webhook.test"
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,11 @@ class AlertDelivery:
     last_attempt_at: datetime | None = None
     last_status: str | None = None
     last_error: str | None = None
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it is tried (again)."""
+        return self.state is DeliveryState.PENDING
 
 
 def delivery_id(alert: str, event: AlertEvent, channel: Channel, target: str, round_number: int) -> str:

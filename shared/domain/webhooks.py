@@ -36,6 +36,12 @@ LONGEST_PAUSE = BACKOFF[-1]
 
 MAX_ATTEMPTS = 1 + len(BACKOFF)
 
+TEST_PREFIX = "test:"
+"""What stands for an alert in the delivery of a test begins with this; incidents' ids, and so alerts', never do."""
+
+EVENTS = (AlertEvent.OPENED, AlertEvent.RAISED, AlertEvent.EXHAUSTED)
+"""What a webhook can hear of; tests it is sent whether it wants them or not."""
+
 _SCHEME = "v1="
 _GONE = 410
 
@@ -52,7 +58,7 @@ class Webhook:
     url: str
     secret: str
     created_at: datetime
-    events: tuple[AlertEvent, ...] = tuple(AlertEvent)
+    events: tuple[AlertEvent, ...] = EVENTS
     places: tuple[str, ...] | None = None
     active: bool = True
     disabled_because: str | None = None
@@ -79,11 +85,12 @@ def verify(secret: str, sent_signature: str, sent_timestamp: str, body: bytes, n
 
 
 class Verdict(StrEnum):
-    """What an attempt means for its delivery. DISABLE: for its webhook, too."""
+    """What an attempt means for its delivery. DISABLE: for its webhook, too. MOOT: nobody needs it any more."""
 
     DELIVERED = "delivered"
     RETRY = "retry"
     GIVE_UP = "give_up"
+    MOOT = "moot"
     DISABLE = "disable"
 
 

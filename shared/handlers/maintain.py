@@ -8,10 +8,12 @@ A run, told by a tick that says nothing but "now", looks at
 - assets that are not complete: every stage ended and nobody said so; a stage waits and there is no work for it, because
   its message was lost; the bucket's notification was lost; the file never came (`upload_never_came`);
 - once an hour, what lies about in the bucket and at services (`shared/handlers/leftovers.py`);
+- deliveries of alerts that are due and that nobody attempts, because a timer or a worker was lost: announced again;
 - verdicts that wait for Video Intelligence (`shared/handlers/operations.py`): its operation failed, was lost, takes too
   long, or wrote a result of which nobody heard;
 - alerts whose round is over by a minute and of which no timer told;
-- flagged files, which go into quarantine, out of it, or are deleted there (`shared/handlers/quarantine.py`).
+- flagged files, which go into quarantine, out of it, or are deleted there (`shared/handlers/quarantine.py`);
+- pictures whose time is over (`shared/handlers/retention.py`), and what shall be erased (`shared/handlers/erasing.py`).
 
 Every change is a compare-and-set on the piece of work or the asset, so sweepers may run side by side, and a worker that
 comes back late is refused. One item that can't be handled is logged and holds up no other; a run that can't look at
@@ -45,13 +47,13 @@ from shared.domain.sweeping import (
     why_given_up,
 )
 from shared.errors import AlreadyExists, Malformed, VersionConflict
-from shared.handlers import leftovers, operations, quarantine
+from shared.handlers import erasing, leftovers, operations, quarantine, retention
 from shared.handlers.objects import object_of
 from shared.handlers.triggers import trigger_of, work_object
 from shared.messages import TRIGGERS, AlertDue, ObjectFinalised, encode, notification_of
 from shared.outbox import publish_outbox
 from shared.ports import Blobs, Bus, Clock, Document, Documents, OutgoingMessage, Query, VideoAnnotator, Write
-from shared.repositories import alerts, assets, components, replays, work
+from shared.repositories import alerts, assets, components, deliveries, erasures, evidence_images, replays, work
 from shared.repositories.components import MaintenanceRun, Position
 
 log = logging.getLogger(__name__)
@@ -66,8 +68,8 @@ LONGEST = timedelta(minutes=2)
 Every kind has an equal share, so that a slow one takes no time from the others.
 """
 
-UNANSWERED = timedelta(minutes=1)
-"""After the deadline of an alert's round its timer is taken for lost, whatever the grace: somebody waits for help."""
+OVERDUE = timedelta(minutes=1)
+"""How late a round's end or a delivery may be before its timer is taken for lost, whatever the grace: it is urgent."""
 
 RETRYING = "retrying"
 """The ledger's code of a pending stage that is tried again."""
@@ -79,7 +81,8 @@ class Deps:
 
     `bucket` is the name of the one behind `media`. `grace`: how long a thing must have been left alone. `cleaners`
     remove, each from one service, what was left there before a moment, and return how much that was. `video` is asked
-    how its operations stand, None where there is none. `keep`: how long a flagged file stays in quarantine.
+    how its operations stand, None where there is none. `keep`: how long a flagged file stays in quarantine;
+    `keep_pictures`: how long evidence does after its incident was resolved.
     """
 
     documents: Documents
@@ -92,11 +95,15 @@ class Deps:
     cleaners: tuple[leftovers.Cleaner, ...] = ()
     video: VideoAnnotator | None = None
     keep: timedelta = timedelta(days=quarantine.DAYS)
+    keep_pictures: timedelta = timedelta(days=retention.DAYS)
 
 
 @dataclass
 class _Run:
-    """One run: what it works with, what it did so far, and where the next one goes on."""
+    """One run: what it works with, what it did so far, and where the next one goes on.
+
+    `alerts`: those that were announced in this run.
+    """
 
     deps: Deps
     now: datetime
@@ -104,6 +111,7 @@ class _Run:
     share: timedelta
     counts: Counter[str] = field(default_factory=Counter)
     positions: dict[str, Position] = field(default_factory=dict)
+    alerts: set[str] = field(default_factory=set)
 
 
 Handler = Callable[[_Run, Document], str | None]
@@ -122,7 +130,10 @@ def sweep(deps: Deps) -> Mapping[str, int]:
         (assets.PROVISIONAL, "created_at", _sweep_verdict, deps.grace),
         (assets.TO_BE_MOVED, "created_at", _move_flagged, at_once),
         (assets.HELD, "quarantine_until", _expire_flagged, at_once),
-        (alerts.UNDER_WAY, "deadline", _remind_of_alert, UNANSWERED),
+        (evidence_images.STORED, "uploaded_at", _expire_picture, deps.keep_pictures),
+        (erasures.UNFINISHED, "ordered_at", _erase, at_once),
+        (alerts.UNDER_WAY, "deadline", _remind_of_alert, OVERDUE),
+        (deliveries.PENDING, "due", _announce_delivery, OVERDUE),
     )
     run = _Run(deps, now, last, LONGEST / len(kinds))
     for query, field_name, handle, grace in kinds:
@@ -201,13 +212,6 @@ def _old_ones(run: _Run, query: Query, moment: str, name: str, grace: timedelta)
 def _publish(run: _Run, document: Document) -> str:
     publish_outbox(run.deps.documents, run.deps.bus, document.id, work.outbox_of(document))
     return "published"
-
-
-def _remind_of_alert(run: _Run, document: Document) -> str:
-    """Says what the timer of an alert's round should have said."""
-    due = AlertDue(alert_id=document.id)
-    run.deps.bus.publish(encode(due, message_id=ids.new_uuid(), now=run.now))
-    return "alerts_reminded"
 
 
 def _sweep_work(run: _Run, document: Document) -> str | None:
@@ -359,5 +363,37 @@ def _expire_flagged(run: _Run, document: Document) -> str | None:
     return quarantine.expire(assets.asset_of(document), document.version, run.now, _moving(run))
 
 
+def _expire_picture(run: _Run, document: Document) -> str | None:
+    deps = retention.Deps(run.deps.documents, run.deps.evidence, run.deps.keep_pictures)
+    return retention.expire(evidence_images.image_of(document), document.version, run.now, deps)
+
+
+def _erase(run: _Run, document: Document) -> str | None:
+    deps = erasing.Deps(run.deps.documents, run.deps.media, run.deps.evidence)
+    return erasing.go_on(erasures.erasure_of(document), document.version, run.now, deps)
+
+
 def _moving(run: _Run) -> quarantine.Deps:
     return quarantine.Deps(run.deps.documents, run.deps.media, run.deps.keep)
+
+
+# --------------------------------------------------------------------------- alerts
+
+
+def _remind_of_alert(run: _Run, document: Document) -> str | None:
+    """Says what the timer of an alert's round should have said."""
+    return "alerts_reminded" if _is_news(run, document.id) else None
+
+
+def _announce_delivery(run: _Run, document: Document) -> str | None:
+    """Says what the timer of a delivery should have said. An alert's deliveries are attempted together."""
+    return "delivery_overdue" if _is_news(run, deliveries.delivery_of(document).alert_id) else None
+
+
+def _is_news(run: _Run, alert_id: str) -> bool:
+    """Says that an alert is due, unless this run has said so."""
+    if alert_id in run.alerts:
+        return False
+    run.alerts.add(alert_id)
+    run.deps.bus.publish(encode(AlertDue(alert_id=alert_id), message_id=ids.new_uuid(), now=run.now))
+    return True

@@ -47,6 +47,11 @@ def change_writes(change: Change, version: str) -> tuple[Write, ...]:
     return (update, incident_timelines.creation(change.entry))
 
 
+def unheld(incident: Incident, version: str) -> Update:
+    """A write that changes nothing, and fails once the incident, which is not under legal hold, changed."""
+    return Update(INCIDENTS, incident.id, {"legal_hold": False}, version=version)
+
+
 def signal_creation(signal: Signal) -> Create:
     """The write that stores a signal, with what it is queried by as fields of its own."""
     observation = signal.observation
@@ -105,6 +110,21 @@ def strongest_signals(documents: Documents, incident_id: str, kind: SignalKind, 
     of_kind = (Filter("incident_id", "==", incident_id), Filter("kind", "==", kind.value))
     page = documents.query(Query(SIGNALS, of_kind, (Order("confidence", descending=True),)), limit=limit)
     return [from_data(Signal, document.data) for document in page.documents]
+
+
+def find_event(documents: Documents, event_id: int) -> AiEvent | None:
+    """The AI event, or None."""
+    document = documents.get(AI_EVENTS, str(event_id))
+    return None if document is None else from_data(AiEvent, document.data)
+
+
+def without_description(documents: Documents, event_id: int) -> Iterator[Update]:
+    """The writes that remove what an AI event and its signals describe; all else of them stays."""
+    event = documents.get(AI_EVENTS, str(event_id))
+    signals = paging.every(documents, Query(SIGNALS, (Filter("ai_event_id", "==", event_id),)))
+    for document in [*([] if event is None else [event]), *signals]:
+        blank = {"observation": {**document.data["observation"], "description": ""}}
+        yield Update(document.collection, document.id, blank)
 
 
 def all_signals(documents: Documents, incident_id: str) -> Iterator[Signal]:

@@ -96,7 +96,7 @@ def google_home() -> Iterator[tuple[Home, CloudTasks, PubSubRest]]:
         got: list[tuple[datetime, bytes, dict[str, str]]] = []
         rest = PubSubRest(lambda data, attributes: got.append((datetime.now(UTC), data, attributes)))
         closing.callback(rest.close)
-        timers = google_timers.connect("demo", QUEUE, None, endpoint=endpoint, publish_origin=rest.origin)
+        timers = google_timers.connect("demo", QUEUE, None, emulated=(endpoint, rest.origin))
         yield Home(timers, got), tasks, rest
 
 
@@ -226,7 +226,7 @@ def test_a_task_publishes_in_the_name_of_its_account_until_pubsub_takes_it() -> 
 
 def test_on_google_cloud_the_task_carries_the_accounts_token_and_the_shortest_scope() -> None:
     with running_cloud_tasks() as (endpoint, tasks):
-        timers = google_timers.connect("demo", QUEUE, "timer@demo.iam", endpoint=endpoint)
+        timers = google_timers.connect("demo", QUEUE, "timer@demo.iam", emulated=(endpoint, google_timers.PUBSUB))
         timers.publish_at(in_seconds(3600), MESSAGE, name="n")
         request = tasks.tasks[0].http_request
     assert request.url == "https://pubsub.googleapis.com/v1/projects/demo/topics/alert-due:publish"
@@ -237,7 +237,7 @@ def test_on_google_cloud_the_task_carries_the_accounts_token_and_the_shortest_sc
 
 def test_a_service_that_does_not_answer_is_a_reason_to_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(google_timers, "TIMEOUT_SECONDS", 0.3)
-    timers = google_timers.connect("demo", QUEUE, None, endpoint="127.0.0.1:9")
+    timers = google_timers.connect("demo", QUEUE, None, emulated=("127.0.0.1:9", google_timers.PUBSUB))
     with pytest.raises(Retryable, match="Cloud Tasks"):
         timers.publish_at(in_seconds(0), MESSAGE, name="n")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from shared.adapters.fetching.webhook_sender import HttpWebhookSender
+from shared.adapters.fetching.webhook_urls import read_receiver
 from shared.errors import FetchFailed
 from shared.ports import WebhookReply
 from tests.contract.media_servers import (
@@ -210,6 +211,7 @@ def test_not_even_a_host_that_is_named_may_be_the_metadata_server() -> None:
 
 
 def test_a_url_can_be_checked_before_it_is_stored() -> None:
-    sender().check("https://hooks.example.com:8443/in?x=1")
+    assert not read_receiver("https://hooks.example.com:8443/in?x=1", ()).private
+    assert read_receiver("http://Receiver/in", ("receiver",)).private
     with pytest.raises(FetchFailed, match="begins with https"):
-        sender().check("http://hooks.example.com/")
+        read_receiver("http://hooks.example.com/", ("receiver",))

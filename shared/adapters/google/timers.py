@@ -78,22 +78,20 @@ class CloudTimers:
 
 
 def connect(
-    project: str, queue: str | None, account: str | None, *, endpoint: str | None = None, publish_origin: str = PUBSUB
+    project: str, queue: str | None, account: str | None, *, emulated: tuple[str, str] | None = None
 ) -> CloudTimers:
-    """Cloud Tasks with the function's own credentials. `endpoint`: host:port of an emulator, asked without any.
+    """Cloud Tasks with the function's own credentials.
 
-    Raises `SettingsError` without a queue, or, but for an emulator, without an account: alerts would never go on.
+    `emulated`: host:port of an emulator, which is asked without any, and the origin to which its tasks publish. Raises
+    `SettingsError` without a queue, or, but for an emulator, without an account: alerts would never go on.
     """
-    if queue is None or (account is None and endpoint is None):
-        raise SettingsError(
-            "TIMER_QUEUE and TIMER_ACCOUNT must be set: without them no alert would reach a second round"
-        )
-    client = tasks_v2.CloudTasksClient() if endpoint is None else _emulated(endpoint)
-    return CloudTimers(client, project, queue, account, publish_origin=publish_origin)
-
-
-def _emulated(endpoint: str) -> tasks_v2.CloudTasksClient:
-    return tasks_v2.CloudTasksClient(transport=CloudTasksGrpcTransport(channel=plain_channel(endpoint)))
+    if queue is None or (account is None and emulated is None):
+        raise SettingsError("TIMER_QUEUE and TIMER_ACCOUNT must be set: without them no alert reaches a second round")
+    if emulated is None:
+        return CloudTimers(tasks_v2.CloudTasksClient(), project, queue, account)
+    endpoint, origin = emulated
+    transport = CloudTasksGrpcTransport(channel=plain_channel(endpoint))
+    return CloudTimers(tasks_v2.CloudTasksClient(transport=transport), project, queue, account, publish_origin=origin)
 
 
 def _timestamp(when: datetime) -> timestamp_pb2.Timestamp:
