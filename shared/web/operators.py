@@ -19,6 +19,7 @@ from shared.web import (
     incidents,
     stream,
 )
+from shared.web import deliveries as delivery_log
 from shared.web import evidence as evidence_links
 
 MAX_LISTENERS = 20
@@ -35,6 +36,7 @@ def routers(
         incident_timeline.router(lambda: deciding().documents),
         incident_actions.router(deciding),
         alerts.router(deciding),
+        delivery_log.router(lambda: deciding().documents),
         erasures.router(deciding),
         stream.router(newsroom),
         ai_events.router(giving),
