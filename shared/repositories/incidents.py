@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from shared.domain.incident_changes import Change
-from shared.domain.incidents import AiEvent, Incident, Signal, SignalKind, Slot
+from shared.domain.incidents import AiEvent, Incident, Signal, SignalKind, Slot, concerns_incident
 from shared.errors import NotFound
 from shared.ports import Create, Document, Documents, Filter, Order, Query, Update, Write
 from shared.records import from_data, to_data
@@ -68,7 +68,7 @@ def signal_creation(signal: Signal) -> Create:
 
 def ai_event_creation(event: AiEvent) -> Create:
     """The write that stores an accepted observation, with what it is queried by as fields of its own."""
-    own = {"beacon_id": event.observation.beacon_id, "below_threshold": event.incident_id is None}
+    own = {"beacon_id": event.observation.beacon_id, "below_threshold": not concerns_incident(event.observation)}
     return Create(AI_EVENTS, str(event.id), {**to_data(event), **own})
 
 
