@@ -35,6 +35,7 @@ from shared.records import to_data
 from shared.repositories import beacons, incidents
 from shared.web import app as web
 from shared.web import beacons as beacon_routes
+from shared.web.access import Access
 from shared.web.signals import read_observation
 
 MAX_CONFLICTS = 1000
@@ -111,7 +112,7 @@ def counted_incident(signal: Signal, present: Any) -> dict[str, Any]:
     return {**opened, "signals": opened["signals"] + 1, "latest_at": signal.created_at}
 
 
-def application(found: Callable[[], Incidents], token: str | None) -> FastAPI:
+def application(found: Callable[[], Incidents], access: Access | None) -> FastAPI:
     """The routes of the `signals` function, as far as the benchmark uses them."""
     routes = APIRouter(prefix="/api/ai")
 
@@ -121,7 +122,7 @@ def application(found: Callable[[], Incidents], token: str | None) -> FastAPI:
         status, body = await run_in_threadpool(lambda: _report(observation, found()))
         return JSONResponse(body, status)
 
-    return web.create_app([routes, beacon_routes.router(lambda: found().documents)], token=token)
+    return web.create_app([routes, beacon_routes.router(lambda: found().documents)], access=access)
 
 
 def _report(observation: Observation, found: Incidents) -> tuple[int, dict[str, Any]]:
@@ -142,7 +143,7 @@ def on_firestore() -> FastAPI:
     config = settings.load(settings.SignalSettings)
     logs.configure(config.log_level, project=config.project)
     store = FirestoreIncidents(firestore.Client(project=config.project, database=config.database))
-    return application(lambda: store, config.api_token)
+    return application(lambda: store, Access(config.callers()))
 
 
 @aio.http

@@ -150,7 +150,7 @@ def client(data: Path, origin: str, service: SlowService | None) -> Iterator[Tes
     fetcher = UrlFetcher(ports={port}, resolver=lambda _: ["127.0.0.1"], rule=_loopback_too)
     seeing = witnesses.Deps(service, service, own.witnesses.patterns) if service else own.witnesses
     deps = replace(own, sources=media_sources.Deps(fetcher, own.sources.media), witnesses=seeing)
-    with TestClient(web.create_app([moderation.router(lambda: deps)], token=None)) as asking:
+    with TestClient(web.create_app([moderation.router(lambda: deps)], access=None)) as asking:
         yield asking
     home.close()
 

@@ -60,10 +60,11 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Service:
-    """Something that takes signals: its origin, its token, and the store to look into afterwards."""
+    """Something that takes signals: its origin, where its places are set up, its token, and its store."""
 
     name: str
     base_url: str
+    registry_url: str
     token: str | None
     documents: Documents
 
@@ -151,9 +152,10 @@ def _parser() -> argparse.ArgumentParser:
 def _measured(service: Service, options: argparse.Namespace) -> Result:
     """A few signals elsewhere warm the service up; then the burst, and a look into its store."""
     beacon = service.name
-    with client(service.base_url, service.token, connections=options.threads) as sender:
+    with client(service.registry_url, service.token, connections=1) as administrator:
         for each in ("warm-up", beacon):
-            sender.put(f"/beacons/{each}", json={"location": "Gate"}).raise_for_status()
+            administrator.put(f"/beacons/{each}", json={"location": "Gate"}).raise_for_status()
+    with client(service.base_url, service.token, connections=options.threads) as sender:
         report_many(sender, "warm-up", signals=5, threads=1)
         burst = report_many(sender, beacon, signals=options.signals, threads=options.threads, seconds=options.seconds)
     at_beacon = Query(incidents.INCIDENTS, (Filter("beacon_id", "==", beacon),))
@@ -237,7 +239,8 @@ def embedded_services() -> Iterator[tuple[Service, Service]]:
             closing.enter_context(_serving(name, command, port, environment, Path(folder)))
             documents = SqliteDocuments(data / "documents.sqlite3", indexes)
             closing.callback(documents.close)
-            services.append(Service(name, f"http://127.0.0.1:{port}", None, documents))
+            origin = f"http://127.0.0.1:{port}"
+            services.append(Service(name, origin, origin, None, documents))
         yield services[0], services[1]
 
 
@@ -255,9 +258,10 @@ def emulator_services() -> Iterator[tuple[Service, Service]]:
         store = firestore.Client(project=started.environment["GOOGLE_CLOUD_PROJECT"])
         closing.callback(store.close)
         documents = FirestoreDocuments(store)
+        ours, hot = started.functions, f"http://127.0.0.1:{port}"
         yield (
-            Service("emulators", started.functions["signals"], stack.TOKEN, documents),
-            Service(name, f"http://127.0.0.1:{port}", stack.TOKEN, documents),
+            Service("emulators", ours["signals"], ours["registry"], stack.TOKEN, documents),
+            Service(name, hot, hot, stack.TOKEN, documents),
         )
 
 

@@ -40,12 +40,15 @@ from shared.domain.moderation.patterns import PatternSet
 from shared.errors import SightlineError
 from shared.handlers import (
     analyze,
+    bundling,
     caching,
     context,
     correlate,
     detect,
+    devices,
     direct,
     escalate,
+    evidence,
     ingest,
     labelling,
     looking,
@@ -71,12 +74,16 @@ from shared.ports import Delivery, Feature
 from shared.repositories import components, verdict_cache
 from shared.settings import EmbeddedSettings
 from shared.web import analysis, beacons, feedback, incidents, labels, replay_orders, service, shadows, timeline
+from shared.web import devices as device_routes
 from shared.web import direct as direct_routes
+from shared.web import evidence as evidence_routes
+from shared.web import evidence_bundles as bundle_routes
 from shared.web import moderation as moderation_routes
 from shared.web import replays as replay_routes
 from shared.web import signals as signal_routes
 from shared.web import uploads as upload_routes
 from shared.web import verdict_cache as cache_routes
+from shared.web.access import Access
 
 MINIMUM_BACKOFF = timedelta(seconds=1)
 MAXIMUM_BACKOFF = timedelta(seconds=60)
@@ -221,10 +228,13 @@ class Home:
         replay_deps = replays.Deps(self.documents, self.media, self.queue, self._clock, bucket_name("media"))
         labelling_deps = labelling.Deps(self.documents, self._clock)
         moderation_deps = self.moderation_deps()
+        evidence_deps = self.evidence_deps()
+        bundling_deps = bundling.Deps(evidence_deps, self.queue)
         return [
             upload_routes.router(lambda: upload_deps),
             signal_routes.router(lambda: signal_deps),
             beacons.router(lambda: self.documents),
+            device_routes.router(self._device_deps),
             direct_routes.router(lambda: direct_deps),
             analysis.router(lambda: self.documents),
             replay_orders.router(lambda: replay_deps),
@@ -233,11 +243,25 @@ class Home:
             labels.router(lambda: self.documents),
             timeline.router(lambda: self.documents, lambda: self.media),
             incidents.router(lambda: self.documents),
+            evidence_routes.router(lambda: evidence_deps),
+            bundle_routes.router(lambda: bundling_deps),
             moderation_routes.router(lambda: moderation_deps),
             cache_routes.router(lambda: moderation_deps.cache),
             shadows.router(lambda: moderation_deps.cache, self._profiles.shadow),
             service.router(self._service_deps),
         ]
+
+    def access(self) -> Access | None:
+        """Who may call; None: everybody."""
+        callers = self.config.callers()
+        return Access(callers, devices.DeviceKeys(self._device_deps)) if callers else None
+
+    def _device_deps(self) -> devices.Deps:
+        return devices.Deps(self.documents, self._clock)
+
+    def evidence_deps(self) -> evidence.Deps:
+        """What gives evidence to people."""
+        return evidence.Deps(self.documents, self._clock, TimeOrderedIds(self._clock), self.links, self.media)
 
     def moderation_deps(self) -> moderation_batch.Deps:
         """What moderates while a client waits. Of buckets, clients may name the one there is."""
@@ -312,7 +336,7 @@ class Home:
             "faces": lambda: self.images.condition(Feature.FACES),
             "sentiment": lambda: self.texts.condition,
         }
-        enabled = self.config.api_token is not None
+        enabled = self.access() is not None
         return service.Deps(self.documents, self._clock, checks, auth_enabled=enabled)
 
     def _publish_pending(self) -> None:

@@ -26,7 +26,7 @@ STOP_SECONDS = 10
 def application(home: Home) -> Starlette:
     """The routes of all functions, and beside them signed URLs (whose signature is their authorisation)."""
     config = home.config
-    api = create_app(home.routers(), token=config.api_token, allowed_origins=config.allowed_origins)
+    api = create_app(home.routers(), access=home.access(), allowed_origins=config.allowed_origins)
     signed = signed_routes(
         home.folder,
         buckets=[bucket_name("media"), bucket_name("evidence")],

@@ -8,6 +8,7 @@ SightlineError
 │   ├── Malformed            a message or envelope that cannot be read
 │   ├── MediaUnusable        a file that is no video, or one that cannot be analysed
 │   ├── NotFound             an id that nothing has
+│   ├── Gone                 what was here and was deleted on purpose: retention, erasure
 │   ├── NotReady             what is asked for does not exist yet, or never will because its analysis failed
 │   ├── Conflict             what is said of something no longer fits it, or what was said before
 │   ├── NotAuthenticated     no credential, or a wrong one
@@ -70,6 +71,12 @@ class NotFound(Permanent):
     """Nothing has this id."""
 
     status = 404
+
+
+class Gone(Permanent):
+    """It was here, and was deleted on purpose; asking again is of no use."""
+
+    status = 410
 
 
 class NotReady(Permanent):

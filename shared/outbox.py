@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared import ids
+from shared.domain.stages import WorkRecord, WorkState
 from shared.errors import Permanent, Retryable
 from shared.messages import Message, encode
-from shared.ports import Bus, Documents, OutgoingMessage
+from shared.ports import Bus, Create, Documents, OutgoingMessage
 from shared.repositories import work
 
 log = logging.getLogger(__name__)
+
+PATIENCE = timedelta(seconds=30)
+"""How long a saved outbox is left to the request that saved it."""
+
+PENDING_AT_ONCE = 20
 
 
 def publish_pending(documents: Documents, bus: Bus, now: datetime, *, limit: int = 100) -> int:
@@ -64,3 +70,22 @@ def publish_outbox(documents: Documents, bus: Bus, key: str, outbox: Sequence[Ou
         # A missing topic is a fault of the deployment, not of the message: the outbox must wait, not be given up.
         raise Retryable(f"the outbox could not be published: {error}") from error
     documents.commit([work.mark_published(key)])
+
+
+def saved(key: str, outbox: Sequence[OutgoingMessage], now: datetime) -> Create:
+    """The write that saves the outbox of a request, in the commit of what it speaks of."""
+    record = WorkRecord(WorkState.DONE, ids.new_uuid(), 1, now + PATIENCE, published=False)
+    return work.finished(key, record, outbox)
+
+
+def publish_at_once(documents: Documents, bus: Bus, key: str, outbox: Sequence[OutgoingMessage], now: datetime) -> None:
+    """Publishes the outbox of a request that was just saved, and what others left behind.
+
+    Never raises: what the request asked for is stored, so its client must be told so and not ask again. Whoever looks
+    for unpublished outboxes next tries this one again, as it does for a process that died here.
+    """
+    try:
+        publish_outbox(documents, bus, key, outbox)
+        publish_pending(documents, bus, now, limit=PENDING_AT_ONCE)
+    except Exception:
+        log.exception("the message waits in the outbox")

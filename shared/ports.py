@@ -871,7 +871,7 @@ class WebhookSender(Protocol):
 
 
 class Role(StrEnum):
-    """What somebody may do; each may do what those before it may, except that nobody but a device reports signals."""
+    """What somebody may do; each may do what those before it may, except that a viewer reports no signals."""
 
     DEVICE = "device"
     VIEWER = "viewer"
@@ -886,11 +886,15 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Caller:
-    """Somebody known. `places`: the beacons whose incidents they may see and act on; None: all."""
+    """Somebody known. `places`: the beacons whose incidents they may see and act on, or report for; None: all.
+
+    `speaks_for_others`: a program that many use, which is believed when it says on whose behalf it acts.
+    """
 
     name: str
     role: Role
     places: tuple[str, ...] | None = None
+    speaks_for_others: bool = False
 
     def may_see(self, beacon_id: str) -> bool:
         """Whether incidents of this place are theirs to see."""
@@ -898,8 +902,11 @@ class Caller:
 
 
 class Identities(Protocol):
-    """Knows who holds a bearer token."""
+    """Knows who holds a bearer token. One may serve all threads."""
 
     def identify(self, token: str) -> Caller | None:
-        """Who holds it; None: nobody known. Never raises for a token, however strange. Raises `Retryable`."""
+        """Who holds it; None: nobody known. Never raises for a token, however strange.
+
+        Raises `Retryable` where it can't be told at present: an outage must not look like a wrong token.
+        """
         ...

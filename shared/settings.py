@@ -6,6 +6,7 @@ Nothing else in Sightline may look at `os.environ`.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -14,12 +15,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from shared.domain.assets import MEDIA_PREFIX
+from shared.domain.assets import MEDIA_PREFIX, is_shown_text
 from shared.domain.costs import Machine
 from shared.domain.evidence_images import LinkMode
-from shared.domain.incidents import IncidentPolicy
+from shared.domain.incidents import IncidentPolicy, SignalKind
 from shared.domain.reuse import ReuseMode, ReusePolicy
 from shared.errors import SettingsError
+from shared.ports import Caller, Role
 
 T = TypeVar("T")
 
@@ -32,6 +34,12 @@ ROOT = Path(__file__).resolve().parent.parent
 BUNDLED_MODEL = ROOT / "models" / "violence-motion-1.json"
 
 DEFAULT_GEMINI_MODEL = "gemini-2.5-flash"
+
+USER_ROLES = (Role.VIEWER.value, Role.OPERATOR.value, Role.ADMIN.value)
+SHORTEST_USER_TOKEN = 16
+
+FIREBASE_KEYS = "https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com"
+"""The public keys of Firebase's ID tokens, as a JWK set."""
 
 
 def _text(raw: str) -> str:
@@ -136,6 +144,45 @@ def _link_mode(raw: str) -> LinkMode:
     if raw.strip().lower() not in list(LinkMode):
         raise ValueError(f"is none of {', '.join(LinkMode)}")
     return LinkMode(raw.strip().lower())
+
+
+def _user_tokens(raw: str) -> tuple[tuple[str, Caller], ...]:
+    """`[{"name": "Ana", "role": "operator", "token": "…", "places": ["gate:1"]}]`; without `places`: all.
+
+    JSON, because the ids of places may hold any separator. What is wrong is said without showing a token.
+    """
+    try:
+        entries = json.loads(raw)
+    except ValueError:
+        raise ValueError("is no JSON") from None
+    if not isinstance(entries, list):
+        raise ValueError("is no list of objects")
+    users = tuple(_user_token(number, entry) for number, entry in enumerate(entries, start=1))
+    if len({token for token, _ in users}) < len(users):
+        raise ValueError("has the same token twice")
+    return users
+
+
+def _user_token(number: int, entry: object) -> tuple[str, Caller]:
+    if not isinstance(entry, dict) or set(entry) - {"places"} != {"name", "role", "token"}:
+        raise ValueError(f"entry {number} does not have name, role, token and perhaps places, and nothing else")
+    name, role, token, places = entry["name"], entry["role"], entry["token"], entry.get("places")
+    if not isinstance(name, str) or not is_shown_text(name, 100):
+        raise ValueError(f"entry {number}: name is not 1 to 100 printable characters")
+    if role not in USER_ROLES:
+        raise ValueError(f"entry {number}: role is none of {', '.join(USER_ROLES)}")
+    if not isinstance(token, str) or len(token) < SHORTEST_USER_TOKEN or not token.isascii() or " " in token:
+        raise ValueError(f"entry {number}: token is not {SHORTEST_USER_TOKEN} or more ASCII characters without blanks")
+    if places is not None and not (isinstance(places, list) and all(isinstance(place, str) for place in places)):
+        raise ValueError(f"entry {number}: places is no list of beacons' ids")
+    return token, Caller(name, Role(role), None if places is None else tuple(places))
+
+
+def _kinds(raw: str) -> frozenset[SignalKind]:
+    named = {part.strip().lower() for part in raw.split(",") if part.strip()}
+    if not named or not named <= set(SignalKind):
+        raise ValueError(f"is no list of {', '.join(SignalKind)}")
+    return frozenset(SignalKind(name) for name in named)
 
 
 def _optional_seconds(value: float | None) -> timedelta | None:
@@ -247,12 +294,16 @@ class GoogleWitnessSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class IncidentSettings:
-    """How signals become incidents (SPEC §4), in seconds. Quiet time and maximum age are off unless set."""
+    """How signals become incidents (SPEC §4), in seconds. Quiet time and maximum age are off unless set.
+
+    `kinds`: which kinds of signals take part; the others are logged.
+    """
 
     window_seconds: float = variable("INCIDENT_WINDOW_SECONDS", _seconds, default=300.0)
     quiet_seconds: float | None = variable("INCIDENT_QUIET_SECONDS", _seconds, default=None)
     max_age_seconds: float | None = variable("INCIDENT_MAX_AGE_SECONDS", _seconds, default=None)
     joins_neighbours: bool = variable("INCIDENT_JOINS_NEIGHBOURS", _truth, default=False)
+    kinds: frozenset[SignalKind] = variable("INCIDENT_KINDS", _kinds, default=frozenset(SignalKind))
 
     def policy(self) -> IncidentPolicy:
         """As the domain wants it."""
@@ -261,6 +312,7 @@ class IncidentSettings:
             quiet=_optional_seconds(self.quiet_seconds),
             max_age=_optional_seconds(self.max_age_seconds),
             joins_neighbours=self.joins_neighbours,
+            kinds=self.kinds,
         )
 
 
@@ -312,11 +364,41 @@ class MaintainSettings(Settings, QuarantineSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WebSettings(Settings):
+class UserSettings:
+    """Who may call beside the holder of the shared token: people, each with a token of their own."""
+
+    user_tokens: tuple[tuple[str, Caller], ...] = variable(
+        "SIGHTLINE_USER_TOKENS", _user_tokens, default=(), repr=False
+    )
+
+    def callers_beside(self, api_token: str | None) -> dict[str, Caller]:
+        """Who holds which token. The shared one's holder is an administrator that speaks for others."""
+        shared = {} if api_token is None else {api_token: Caller("token holder", Role.ADMIN, speaks_for_others=True)}
+        return {**dict(self.user_tokens), **shared}
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebSettings(Settings, UserSettings):
     """What every HTTP function needs. The token is required here; only the embedded default may do without."""
 
-    api_token: str = variable("SIGHTLINE_API_TOKEN")
+    api_token: str = variable("SIGHTLINE_API_TOKEN", repr=False)
     allowed_origins: tuple[str, ...] = variable("ALLOWED_ORIGINS", _origins, default=())
+
+    def callers(self) -> dict[str, Caller]:
+        """Who holds which token of the environment."""
+        return self.callers_beside(self.api_token)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirebaseSettings:
+    """Whether people may call by Firebase's ID tokens. `firebase_keys_url`: other keys than Google's."""
+
+    firebase_auth: bool = variable("FIREBASE_AUTH", _truth, default=False)
+    firebase_keys_url: str = variable("FIREBASE_KEYS_URL", default=FIREBASE_KEYS)
+
+    def firebase_keys(self) -> str | None:
+        """Where the keys are; None: ID tokens open nothing."""
+        return self.firebase_keys_url if self.firebase_auth else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -418,19 +500,19 @@ class ModerationSettings(
 
 
 @dataclass(frozen=True, kw_only=True)
-class SignalSettings(WebSettings, IncidentSettings, EvidenceSettings):
+class SignalSettings(WebSettings, FirebaseSettings, IncidentSettings, EvidenceSettings):
     """The function that devices report to."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class IncidentsSettings(WebSettings, EvidenceSettings):
+class IncidentsSettings(WebSettings, FirebaseSettings, EvidenceSettings):
     """The function by which operators see incidents and act on them."""
 
     media_bucket: str = variable("MEDIA_BUCKET")
 
 
 @dataclass(frozen=True, kw_only=True)
-class RegistrySettings(WebSettings):
+class RegistrySettings(WebSettings, FirebaseSettings):
     """The function by which administrators set up places, guards, webhooks and devices."""
 
 
@@ -466,6 +548,7 @@ class EmbeddedSettings(
     QuarantineSettings,
     LinkSettings,
     AlertSettings,
+    UserSettings,
 ):
     """The embedded home. Without a token everything is open, and `/` says so; without a key, Gemini is not asked.
 
@@ -482,6 +565,10 @@ class EmbeddedSettings(
     grace_seconds: float = variable("SWEEP_GRACE_SECONDS", _seconds, default=60.0)
     sweep_seconds: float | None = variable("SWEEP_SECONDS", _seconds, default=None)
     model_path: Path = variable("MODEL_PATH", _file, default=BUNDLED_MODEL)
+
+    def callers(self) -> dict[str, Caller]:
+        """Who holds which token; without any, everything is open."""
+        return self.callers_beside(self.api_token)
 
 
 @dataclass(frozen=True, kw_only=True)

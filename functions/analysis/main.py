@@ -16,6 +16,7 @@ from shared.handlers import labelling, replays, scoring
 from shared.repositories import components
 from shared.web import app as web
 from shared.web import direct, feedback, replay_orders
+from shared.web.access import Access
 
 config, clock = settings.load(settings.AnalysisSettings), SystemClock()
 logs.configure(config.log_level, project=config.project)
@@ -29,7 +30,7 @@ replaying = cache(lambda: replays.Deps(store(), media(), bus.connect(config.proj
 judging = cache(lambda: labelling.Deps(store(), clock))
 
 routers = [direct.router(looking), replay_orders.router(replaying), feedback.router(judging)]
-application = web.create_app(routers, token=config.api_token, allowed_origins=config.allowed_origins)
+application = web.create_app(routers, access=Access(config.callers()), allowed_origins=config.allowed_origins)
 
 
 @aio.http  # type: ignore[arg-type] # its types do not say so, but an application may be returned

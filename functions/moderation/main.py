@@ -15,8 +15,8 @@ from shared.detection.pictures import SafePictures
 from shared.detection.probe import StreamProbe
 from shared.handlers import asking, caching, media_sources, moderation_batch
 from shared.handlers.moderation import Pixels
+from shared.web import access, moderation, shadows, verdict_cache
 from shared.web import app as web
-from shared.web import moderation, shadows, verdict_cache
 
 config, clock = settings.load(settings.ModerationSettings), SystemClock()
 logs.configure(config.log_level, project=config.project)
@@ -31,7 +31,7 @@ sources = media_sources.sources(UrlFetcher(), bucket, config.media_bucket, confi
 pixels = Pixels(SafePictures(), StreamProbe(), detector, VideoFrames())
 deps = cache(lambda: moderation_batch.Deps(sources, pixels, asked(), cached(), profiles, config.concurrency))
 routers = [moderation.router(deps), verdict_cache.router(cached), shadows.router(cached, profiles.shadow)]
-application = web.create_app(routers, token=config.api_token, allowed_origins=config.allowed_origins)
+application = web.create_app(routers, access=access.Access(config.callers()), allowed_origins=config.allowed_origins)
 
 
 @aio.http  # type: ignore[arg-type] # its types do not say so, but an application may be returned

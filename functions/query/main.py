@@ -12,6 +12,7 @@ from shared.adapters.system_clock import SystemClock
 from shared.repositories import components
 from shared.web import analysis, incidents, labels, replays, service, timeline
 from shared.web import app as web
+from shared.web.access import Access
 
 config = settings.load(settings.QuerySettings)
 logs.configure(config.log_level, project=config.project)
@@ -24,7 +25,7 @@ deps = cache(lambda: service.Deps(store(), SystemClock(), {**checks, **parts()},
 
 routers = [part.router(store) for part in (analysis, incidents, labels, replays)]
 routers += [timeline.router(store, media), service.router(deps)]
-application = web.create_app(routers, token=config.api_token, allowed_origins=config.allowed_origins)
+application = web.create_app(routers, access=Access(config.callers()), allowed_origins=config.allowed_origins)
 
 
 @aio.http  # type: ignore[arg-type] # its types do not say so, but an application may be returned

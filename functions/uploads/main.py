@@ -12,6 +12,7 @@ from shared.adapters.system_clock import SystemClock
 from shared.handlers import analyze, uploads
 from shared.web import app as web
 from shared.web import uploads as routes
+from shared.web.access import Access
 
 config = settings.load(settings.UploadSettings)
 logs.configure(config.log_level, project=config.project)
@@ -27,7 +28,8 @@ def deps() -> routes.Deps:
     return routes.Deps(uploads.Deps(store, media, clock), asked)
 
 
-application = web.create_app([routes.router(deps)], token=config.api_token, allowed_origins=config.allowed_origins)
+access = Access(config.callers())
+application = web.create_app([routes.router(deps)], access=access, allowed_origins=config.allowed_origins)
 
 
 @aio.http  # type: ignore[arg-type] # its types do not say so, but an application may be returned

@@ -95,7 +95,7 @@ class Asset:
     `observed_by`: the stages whose observation has joined one of `incident_ids`.
     `full_look`: Video Intelligence shall look at it, whatever its frames say.
     `complete`: every stage ended at least once, and it was said. `provisional`: its verdict is not final yet.
-    `quarantine_until`: when a file that is held is deleted.
+    `quarantine_until`: when a file that is held is deleted. `erased_at`: its media and texts were erased for a person.
     """
 
     id: str
@@ -120,6 +120,7 @@ class Asset:
     quarantine: QuarantineState | None = None
     quarantine_until: datetime | None = None
     left_behind: LeftBehind | None = None
+    erased_at: datetime | None = None
     stages: Mapping[Stage, StageRecord] = field(default_factory=dict)
 
     @property
@@ -161,6 +162,14 @@ def begins_like_a_picture(head: bytes) -> bool:
 def is_shown_text(text: str, longest: int) -> bool:
     """Whether a client's text may be stored and shown: 1 to `longest` printable characters, not blank."""
     return bool(text.strip()) and len(text) <= longest and text.isprintable()
+
+
+def are_shown_lines(text: str, longest: int) -> bool:
+    """Whether a client's longer text may be stored and shown: up to `longest` characters, line breaks and tabs too."""
+    return len(text) <= longest and text.translate(_BREAKS).isprintable()
+
+
+_BREAKS = str.maketrans(dict.fromkeys("\r\n\t", " "))
 
 
 def check_object_name(object_name: str) -> None:

@@ -12,6 +12,13 @@ MAX_IMAGE_BYTES = 10 * 1000 * 1000
 """The source's limits: three pictures of 10 MB each."""
 
 
+class DeletedBecause(StrEnum):
+    """Why a picture's file was deleted."""
+
+    RETENTION = "retention"
+    ERASURE = "erasure"
+
+
 class LinkMode(StrEnum):
     """`EVIDENCE_URLS`: how stored pictures are linked to. PUBLIC needs a bucket that everybody may read."""
 
@@ -26,7 +33,7 @@ class EvidenceImage:
     `id` is time-ordered; `size` in bytes, `sha256` in hex, both of the stored file; `received_sha256` of what the
     device sent. `incident_id` and `signal_id` are None while it is kept for review only (the confidence was below the
     threshold). `deleted_at`: the file is gone (retention, erasure) and only this record is left; `deleted_because` says
-    why.
+    why. `stored`: the file may still lie there; a deletion is decided first, then done, then this is False.
     """
 
     id: int
@@ -45,3 +52,4 @@ class EvidenceImage:
     signal_id: int | None = None
     deleted_at: datetime | None = None
     deleted_because: str | None = None
+    stored: bool = True

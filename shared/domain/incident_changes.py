@@ -7,12 +7,17 @@ would show. Pure: nothing is stored here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from shared.domain.assets import are_shown_lines, is_shown_text
 from shared.domain.incidents import Incident, IncidentStatus, Outcome, Priority
+from shared.errors import Malformed
+
+MAX_NOTE_CHARACTERS = 2000
+MAX_ASSIGNEE_CHARACTERS = 100
 
 
 class Action(StrEnum):
@@ -28,14 +33,17 @@ class Action(StrEnum):
     NOTED = "noted"
     HELD = "legal_hold_set"
     HOLD_LIFTED = "legal_hold_lifted"
+    EXPORTED = "evidence_exported"
+    ERASED = "evidence_erased"
 
 
 @dataclass(frozen=True)
 class TimelineEntry:
     """One change: who did what, when, and what was before and is after (only the fields that changed).
 
-    `number` counts from 1 without gaps. `actor` is a person's name, a device's, or `sightline`. `details`: what belongs
-    to the change and is no field of the incident (the signal that opened it, …).
+    `number` counts from 1 without gaps. `at` is never before that of the entry before, even where the clocks of two
+    instances differ: time and number tell the same order. `actor` is a person's name, a device's, or `sightline`.
+    `details`: what belongs to the change and is no field of the incident (the signal that opened it, …).
     """
 
     incident_id: str
@@ -87,7 +95,7 @@ def opened(incident: Incident, *, actor: str, details: Mapping[str, Any]) -> Cha
 
 
 def raised(incident: Incident, priority: Priority, now: datetime, *, actor: str, details: Mapping[str, Any]) -> Change:
-    """A rise in priority."""
+    """A rise in priority; whether it is one, `incidents.raised_priority` has decided."""
     return changed(incident, Action.PRIORITY_RAISED, now, actor, {"priority": priority}, details=details)
 
 
@@ -101,12 +109,13 @@ def changed(
     note: str | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> Change:
-    """The incident with these fields, and the entry with those of them that differ. Asks nothing: see `act`."""
-    after = replace(incident, **values, revision=incident.revision + 1, changed_at=now)
+    """The incident with these fields, and the entry with those of them that differ. Asks nothing: who calls has."""
+    at = _not_before_the_last_change(incident, now)
+    after = replace(incident, **values, revision=incident.revision + 1, changed_at=at)
     differing = [name for name in values if getattr(incident, name) != getattr(after, name)]
     before = {name: getattr(incident, name) for name in differing}
     entry = _entry(
-        after, action, actor, now, before, {name: getattr(after, name) for name in differing}, note, details or {}
+        after, action, actor, at, before, {name: getattr(after, name) for name in differing}, note, details or {}
     )
     return Change(after, entry)
 
@@ -114,7 +123,10 @@ def changed(
 def assign(
     incident: Incident, assignee: str | None, now: datetime, *, actor: str, note: str | None = None
 ) -> Change | Refusal:
-    """To somebody (ASSIGNED, from CREATED, ASSIGNED or IN_PROGRESS), or with None back to nobody (CREATED)."""
+    """To somebody (ASSIGNED, from CREATED, ASSIGNED or IN_PROGRESS), or with None back to nobody (CREATED).
+
+    From IN_PROGRESS it only goes to somebody, be it the same, who has yet to start again (SPEC §4).
+    """
     target = IncidentStatus.CREATED if assignee is None else IncidentStatus.ASSIGNED
     if incident.status is target and incident.assignee == assignee:
         return Refusal.NOTHING_TO_CHANGE
@@ -134,7 +146,7 @@ def start(incident: Incident, now: datetime, *, actor: str, note: str | None = N
 
 
 def resolve(incident: Incident, outcome: Outcome, note: str, now: datetime, *, actor: str) -> Change | Refusal:
-    """The end, from every other state; it needs a note and an outcome."""
+    """The end, from every other state; it needs a note and an outcome. Who it was assigned to stays to be seen."""
     refusal = refusal_of(incident.status, IncidentStatus.RESOLVED)
     if refusal is not None:
         return refusal
@@ -144,7 +156,7 @@ def resolve(incident: Incident, outcome: Outcome, note: str, now: datetime, *, a
         "status": IncidentStatus.RESOLVED,
         "outcome": outcome,
         "resolution_note": note,
-        "resolved_at": now,
+        "resolved_at": _not_before_the_last_change(incident, now),
     }
     return changed(incident, Action.RESOLVED, now, actor, values, note=note)
 
@@ -155,7 +167,7 @@ def acknowledge(incident: Incident, now: datetime, *, actor: str, note: str | No
         return Refusal.ALREADY_RESOLVED
     if incident.acknowledged_by is not None:
         return Refusal.NOTHING_TO_CHANGE
-    values = {"acknowledged_by": actor, "acknowledged_at": now}
+    values = {"acknowledged_by": actor, "acknowledged_at": _not_before_the_last_change(incident, now)}
     return changed(incident, Action.ACKNOWLEDGED, now, actor, values, note=note)
 
 
@@ -183,13 +195,36 @@ def refusal_of(present: IncidentStatus, target: IncidentStatus) -> Refusal | Non
     return None if target in TRANSITIONS[present] else Refusal.ILLEGAL_TRANSITION
 
 
-def changed_fields(before: Incident, after: Incident) -> dict[str, Any]:
-    """The fields that differ, as they are after."""
-    return {
-        entry.name: getattr(after, entry.name)
-        for entry in fields(Incident)
-        if getattr(before, entry.name) != getattr(after, entry.name)
-    }
+def sentence_of(refusal: Refusal, incident: Incident) -> str:
+    """Why not, for a person who sees the incident as it is."""
+    return _SENTENCES[refusal].format(status=incident.status, ways=" or ".join(sorted(TRANSITIONS[incident.status])))
+
+
+_SENTENCES: Mapping[Refusal, str] = {
+    Refusal.ILLEGAL_TRANSITION: "An incident that is {status} can only become {ways}.",
+    Refusal.ALREADY_RESOLVED: "The incident is RESOLVED, which is final; notes may still be added.",
+    Refusal.NOTE_NEEDED: "A note is needed.",
+    Refusal.NOTHING_TO_CHANGE: "The incident is so already: nothing would change.",
+}
+
+
+def check_note(note: str) -> None:
+    """Raises `Malformed` for a note that is blank, too long, or holds what can't be shown."""
+    if not note.strip() or not are_shown_lines(note, MAX_NOTE_CHARACTERS):
+        raise Malformed(
+            "invalid_note",
+            f"note must be 1 to {MAX_NOTE_CHARACTERS} printable characters; line breaks and tabs may be among them.",
+        )
+
+
+def check_assignee(assignee: str) -> None:
+    """Raises `Malformed` for a name that is blank, too long, or holds what can't be shown."""
+    if not is_shown_text(assignee, MAX_ASSIGNEE_CHARACTERS):
+        raise Malformed("invalid_assignee", f"assignee must be 1 to {MAX_ASSIGNEE_CHARACTERS} printable characters.")
+
+
+def _not_before_the_last_change(incident: Incident, now: datetime) -> datetime:
+    return max(now, incident.changed_at or incident.opened_at)
 
 
 def _entry(

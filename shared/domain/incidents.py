@@ -68,6 +68,26 @@ PROFILES: dict[SignalKind, SignalProfile] = {
 }
 
 
+class Standing(StrEnum):
+    """What is known of a place."""
+
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where something was observed. `location` names it to a person; `neighbours` are ids of places.
+
+    Devices report from ACTIVE places only; an upload's observation counts whatever its place is, and is never lost.
+    """
+
+    location: str
+    neighbours: tuple[str, ...] = ()
+    standing: Standing = Standing.ACTIVE
+
+
 @dataclass(frozen=True)
 class Beacon:
     """A place that devices and cameras report from. `neighbours`: ids of places so near that both perceive the same."""
@@ -76,6 +96,12 @@ class Beacon:
     location: str
     active: bool
     neighbours: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> Place:
+        """As the place of an observation."""
+        standing = Standing.ACTIVE if self.active else Standing.INACTIVE
+        return Place(self.location, self.neighbours, standing)
 
 
 @dataclass(frozen=True)
@@ -156,7 +182,7 @@ class Incident:
 
 @dataclass(frozen=True)
 class Slot:
-    """The incident that absorbs a beacon's signals, and since when."""
+    """The incident that absorbs a beacon's signals, and since when. It may have opened at a neighbouring beacon."""
 
     beacon_id: str
     incident_id: str
@@ -166,29 +192,40 @@ class Slot:
 @dataclass(frozen=True)
 class IncidentPolicy:
     """Times of deduplication. `quiet`: signals that follow each other within it keep the incident open past the window;
-    `max_age` caps that. `joins_neighbours`: a signal also joins the incident of a neighbouring place."""
+    `max_age` caps that. `joins_neighbours`: a signal also joins the incident of a neighbouring place. Observations of
+    other than these `kinds` are logged and concern no incident."""
 
     window: timedelta = timedelta(seconds=300)
     quiet: timedelta | None = None
     max_age: timedelta | None = None
     joins_neighbours: bool = False
+    kinds: frozenset[SignalKind] = frozenset(SignalKind)
 
 
 class Reason(StrEnum):
     """Why a signal was logged, attached, or opened an incident."""
 
     BELOW_THRESHOLD = "below_threshold"
+    KIND_TAKES_NO_PART = "kind_takes_no_part"
     ATTACHED_WITHIN_WINDOW = "attached_within_window"
     ATTACHED_WHILE_SIGNALS_CONTINUE = "attached_while_signals_continue"
+    ATTACHED_TO_NEIGHBOUR = "attached_to_neighbour"
     OPENED_FIRST = "opened_first"
     OPENED_AFTER_WINDOW = "opened_after_window"
     OPENED_AFTER_MAX_AGE = "opened_after_max_age"
     OPENED_AFTER_RESOLUTION = "opened_after_resolution"
+    OPENED_AFTER_LOSS = "opened_after_loss"
+    OPENED_AFTER_CLOCK_TURNED_BACK = "opened_after_clock_turned_back"
 
     @property
     def attaches(self) -> bool:
         """Whether the signal joins the present incident."""
-        return self in {Reason.ATTACHED_WITHIN_WINDOW, Reason.ATTACHED_WHILE_SIGNALS_CONTINUE}
+        return self in _ATTACHING
+
+
+_ATTACHING = frozenset(
+    {Reason.ATTACHED_WITHIN_WINDOW, Reason.ATTACHED_WHILE_SIGNALS_CONTINUE, Reason.ATTACHED_TO_NEIGHBOUR}
+)
 
 
 def parse_confidence(raw: object) -> float:
@@ -205,6 +242,13 @@ def concerns_incident(observation: Observation) -> bool:
     return observation.confidence >= PROFILES[observation.kind].threshold
 
 
+def reason_to_log(observation: Observation, policy: IncidentPolicy) -> Reason | None:
+    """Why an observation concerns no incident and is only logged; None: it concerns one."""
+    if observation.kind not in policy.kinds:
+        return Reason.KIND_TAKES_NO_PART
+    return None if concerns_incident(observation) else Reason.BELOW_THRESHOLD
+
+
 def within_window(slot: Slot, now: datetime, policy: IncidentPolicy) -> bool:
     """Less than the window since the incident opened. A clock that lags behind the opener's counts as "now"."""
     return now - slot.opened_at < _capped(policy.window, policy)
@@ -217,7 +261,7 @@ def decide(
     now: datetime,
     policy: IncidentPolicy,
 ) -> Reason:
-    """Attach or open, for an observation that reached its threshold.
+    """Attach or open, for an observation that concerns an incident.
 
     `status` is the slot's incident's (None: it is gone), `last_signal_at` the time of its latest signal; it is only
     consulted past the window when a quiet time is set.
@@ -225,12 +269,19 @@ def decide(
     if slot is None:
         return Reason.OPENED_FIRST
     if status is None or status is IncidentStatus.RESOLVED:
-        return Reason.OPENED_AFTER_RESOLUTION
+        return Reason.OPENED_AFTER_LOSS if status is None else Reason.OPENED_AFTER_RESOLUTION
+    return _decide_by_time(slot, last_signal_at, now, policy)
+
+
+def _decide_by_time(slot: Slot, last_signal_at: datetime | None, now: datetime, policy: IncidentPolicy) -> Reason:
+    if slot.opened_at - now >= policy.window:
+        # No lag but a clock that was put right: else the place would be silent until the wrong time has come.
+        return Reason.OPENED_AFTER_CLOCK_TURNED_BACK
     if within_window(slot, now, policy):
         return Reason.ATTACHED_WITHIN_WINDOW
     if policy.max_age is not None and now - slot.opened_at >= policy.max_age:
         return Reason.OPENED_AFTER_MAX_AGE
-    if policy.quiet is not None and last_signal_at is not None and now - last_signal_at < policy.quiet:
+    if policy.quiet is not None and last_signal_at is not None and abs(now - last_signal_at) < policy.quiet:
         return Reason.ATTACHED_WHILE_SIGNALS_CONTINUE
     return Reason.OPENED_AFTER_WINDOW
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from shared.domain.assets import Asset, Detection
+from shared.domain.assets import Asset, Detection, are_shown_lines
 from shared.domain.detections import Segment
 from shared.errors import Malformed
 
@@ -100,8 +100,5 @@ def check_comments(comments: str) -> None:
     """Raises `Malformed` for comments that are too long, or hold what can't be shown. Line breaks and tabs can."""
     if len(comments) > MAX_COMMENT_CHARACTERS:
         raise Malformed("comments_too_long", f"comments must be at most {MAX_COMMENT_CHARACTERS} characters.")
-    if not comments.translate(_BREAKS).isprintable():
+    if not are_shown_lines(comments, MAX_COMMENT_CHARACTERS):
         raise Malformed("comments_unprintable", "comments must be printable text.")
-
-
-_BREAKS = str.maketrans(dict.fromkeys("\r\n\t", " "))

@@ -1,7 +1,8 @@
 """The third stage: what was detected in an upload joins the incident of its place, or opens one.
 
-One upload makes one observation, with its highest segment's confidence. Its place is the asset's `source_id`; without
-one, the upload is a place of its own, so that no detection is ever lost for want of a beacon.
+One upload makes one observation, with its highest segment's confidence. Its place is the asset's `source_id`, be there
+a beacon of this id or not, active or not; without one, the upload is a place of its own. So no detection is ever lost
+for want of a beacon, and the opening's timeline entry says what was known of the place.
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ from shared.delivery import Attempt, Consumer, Outcome, Work, work_for
 from shared.domain.assets import Asset
 from shared.domain.incidents import Observation, SignalKind
 from shared.domain.stages import Stage
-from shared.handlers import observe
+from shared.handlers import observe, places
 from shared.messages import MediaDetected, decode
-from shared.ports import Documents
-from shared.repositories import assets, beacons
+from shared.repositories import assets
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def handle(message: MediaDetected, deps: Deps, attempt: Attempt) -> Outcome:
 
 def observed(observation: Observation, asset: Asset, version: str, stage: Stage, deps: observe.Deps) -> Outcome:
     """The observation, made at the asset's place by `stage`; the asset, as it was read, keeps the incident it joins."""
-    plan = observe.plan(observation, _location_of(asset, deps.documents), deps)
+    plan = observe.plan(observation, places.of_source(deps.documents, asset.source_id), deps)
     joined = () if plan.incident is None else (assets.joining(asset, plan.incident.id, stage, version),)
     return Outcome(writes=(*plan.writes, *joined), messages=plan.messages)
 
@@ -70,14 +70,6 @@ def _observation(message: MediaDetected, asset: Asset) -> Observation:
 def place_of(asset: Asset) -> str:
     """Where an upload's observations belong."""
     return asset.source_id or f"asset:{asset.id}"
-
-
-def _location_of(asset: Asset, documents: Documents) -> str:
-    """What that place is called to a person."""
-    if asset.source_id is None:
-        return "Unknown place"
-    beacon = beacons.find(documents, asset.source_id)
-    return beacon.location if beacon else asset.source_id
 
 
 consumer: Consumer[MediaDetected, Deps] = Consumer(Stage.CORRELATE, partial(decode, MediaDetected), prepare, handle)

@@ -5,7 +5,7 @@ Each stage writes only its own field, so that stages which end at the same momen
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from shared.domain.stages import Stage, StageRecord
 from shared.errors import NotFound
 from shared.ports import Create, Document, Documents, Filter, MediaFacts, Order, Query, Update, Write
 from shared.records import from_data, to_data
+from shared.repositories import paging
 
 COLLECTION = "assets"
 
@@ -145,6 +146,12 @@ def find_with_version(documents: Documents, asset_id: str) -> tuple[Asset | None
 def asset_of(document: Document) -> Asset:
     """The asset in a document."""
     return _asset(document.data)
+
+
+def of_incident(documents: Documents, incident_id: str) -> Iterator[Asset]:
+    """The uploads whose observations joined the incident, fetched as they are taken."""
+    query = Query(COLLECTION, (Filter("incident_ids", "array_contains", incident_id),))
+    return (asset_of(document) for document in paging.every(documents, query))
 
 
 def exist(documents: Documents, asset_ids: Sequence[str]) -> set[str]:

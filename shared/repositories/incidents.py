@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from shared.domain.incident_changes import Change
-from shared.domain.incidents import AiEvent, Incident, Signal, Slot
+from shared.domain.incidents import AiEvent, Incident, Signal, SignalKind, Slot
 from shared.errors import NotFound
 from shared.ports import Create, Document, Documents, Filter, Order, Page, Query, Update, Write
 from shared.records import from_data, to_data
-from shared.repositories import incident_timelines
+from shared.repositories import incident_timelines, paging
 
 INCIDENTS = "incidents"
 SLOTS = "slots"
@@ -17,10 +18,10 @@ SIGNALS = "signals"
 AI_EVENTS = "ai_events"
 
 
-def slot_of(documents: Documents, beacon_id: str) -> tuple[Slot, str] | None:
-    """The beacon's slot with its version, or None before its first incident."""
-    document = documents.get(SLOTS, beacon_id)
-    return None if document is None else (from_data(Slot, document.data), document.version)
+def slots_of(documents: Documents, beacon_ids: Sequence[str]) -> list[tuple[Slot, str] | None]:
+    """The slots of beacons with their versions, in the order asked; None before a beacon's first incident."""
+    found = documents.get_many([(SLOTS, beacon_id) for beacon_id in beacon_ids])
+    return [None if document is None else (from_data(Slot, document.data), document.version) for document in found]
 
 
 def slot_write(slot: Slot, version: str | None) -> Write:
@@ -79,6 +80,12 @@ def get(documents: Documents, incident_id: str) -> Incident:
     return found[0]
 
 
+def find_many(documents: Documents, incident_ids: Sequence[str]) -> dict[str, tuple[Incident, str]]:
+    """Those of the incidents that exist, with their versions, by id."""
+    found = documents.get_many([(INCIDENTS, incident_id) for incident_id in incident_ids])
+    return {document.id: (_incident(document), document.version) for document in found if document is not None}
+
+
 def get_many(documents: Documents, incident_ids: tuple[str, ...]) -> list[Incident]:
     """Those of the incidents that exist, in the order asked."""
     found = documents.get_many([(INCIDENTS, incident_id) for incident_id in incident_ids])
@@ -97,13 +104,28 @@ def newest(
 
 def signals_of(documents: Documents, incident_id: str, limit: int) -> list[Signal]:
     """The incident's latest signals, newest first."""
-    page = documents.query(_signals(incident_id, ordered=True), limit=limit)
+    query = Query(SIGNALS, (Filter("incident_id", "==", incident_id),), (Order("created_at", descending=True),))
+    page = documents.query(query, limit=limit)
     return [from_data(Signal, document.data) for document in page.documents]
 
 
-def signal_count(documents: Documents, incident_id: str) -> int:
-    """How many signals the incident has."""
-    return documents.count(_signals(incident_id, ordered=False))
+def strongest_signals(documents: Documents, incident_id: str, kind: SignalKind, limit: int) -> list[Signal]:
+    """The incident's most confident signals of one kind."""
+    of_kind = (Filter("incident_id", "==", incident_id), Filter("kind", "==", kind.value))
+    page = documents.query(Query(SIGNALS, of_kind, (Order("confidence", descending=True),)), limit=limit)
+    return [from_data(Signal, document.data) for document in page.documents]
+
+
+def all_signals(documents: Documents, incident_id: str) -> Iterator[Signal]:
+    """All signals of the incident, the oldest first, fetched as they are taken."""
+    query = Query(SIGNALS, (Filter("incident_id", "==", incident_id),), (Order("created_at"),))
+    return (from_data(Signal, document.data) for document in paging.every(documents, query))
+
+
+def signal_count(documents: Documents, incident_id: str, kind: SignalKind | None = None) -> int:
+    """How many signals the incident has, of one kind or in all."""
+    of_kind = () if kind is None else (Filter("kind", "==", kind.value),)
+    return documents.count(Query(SIGNALS, (Filter("incident_id", "==", incident_id), *of_kind)))
 
 
 def last_signal_at(documents: Documents, incident_id: str) -> datetime | None:
@@ -115,11 +137,6 @@ def last_signal_at(documents: Documents, incident_id: str) -> datetime | None:
 def recent_event_count(documents: Documents, since: datetime) -> int:
     """AI events since a moment."""
     return documents.count(Query(AI_EVENTS, (Filter("created_at", ">=", since),)))
-
-
-def _signals(incident_id: str, *, ordered: bool) -> Query:
-    order = (Order("created_at", descending=True),) if ordered else ()
-    return Query(SIGNALS, (Filter("incident_id", "==", incident_id),), order)
 
 
 def _incident(document: Document) -> Incident:

@@ -1,4 +1,4 @@
-"""Composes routers into an application: errors as JSON, one log line a request, CORS, the bearer token.
+"""Composes routers into an application: errors as JSON, one log line a request, CORS, who may call.
 
 Errors are `{"detail": …}`; under `/api/ai/` they are `{"error": …}`, as the devices' document has it. The text of an
 exception never reaches a client unless it was written for one (`Permanent.sentence`).
@@ -19,7 +19,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 
 from shared.errors import InvalidKey, Permanent, Retryable
-from shared.web.middleware import DeclaredLengthLimit, RequestContext, TokenRequired, error_body
+from shared.web.access import Access
+from shared.web.callers import Rules
+from shared.web.middleware import UNAVAILABLE, AccessRequired, DeclaredLengthLimit, RequestContext, error_body
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +31,8 @@ MAX_BODY_BYTES = 1 << 20
 """Of the JSON routes; routes that take files state their own `max_body_size`."""
 
 
-def create_app(routers: Sequence[APIRouter], *, token: str | None, allowed_origins: Sequence[str] = ()) -> FastAPI:
-    """An application of these routers. With a token, everything but `/` and `/health` asks for it."""
+def create_app(routers: Sequence[APIRouter], *, access: Access | None, allowed_origins: Sequence[str] = ()) -> FastAPI:
+    """An application of these routers. With `access`, everything but `/` and `/health` asks for a bearer token."""
     app = FastAPI(title=SERVICE, version=VERSION)
     for router in routers:
         app.include_router(router, max_body_size=MAX_BODY_BYTES)
@@ -41,7 +43,7 @@ def create_app(routers: Sequence[APIRouter], *, token: str | None, allowed_origi
     app.add_exception_handler(ClientDisconnect, _client_left)
     app.add_exception_handler(Exception, _unexpected)
     app.add_middleware(DeclaredLengthLimit, max_bytes=MAX_BODY_BYTES, file_routes=_own_limits(routers))
-    app.add_middleware(TokenRequired, token=token)
+    app.add_middleware(AccessRequired, access=access, rules=Rules(routers))
     if allowed_origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=list(allowed_origins), allow_methods=["*"], allow_headers=["*"]
@@ -69,7 +71,7 @@ async def _permanent(request: Request, error: Exception) -> JSONResponse:
 
 async def _unavailable(request: Request, error: Exception) -> JSONResponse:
     log.warning("unavailable: %s", error)
-    return _reply(request, 503, "Temporarily unavailable, please try again.", {"Retry-After": "1"})
+    return _reply(request, 503, UNAVAILABLE, {"Retry-After": "1"})
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:

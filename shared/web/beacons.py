@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from shared.domain.incidents import Beacon
 from shared.ports import Documents
 from shared.repositories import beacons
+from shared.web.callers import Admin
 
 
 class BeaconBody(BaseModel):
@@ -36,7 +37,7 @@ def router(documents: Callable[[], Documents]) -> APIRouter:
         return _shown(beacons.get(documents(), beacon_id))
 
     @routes.put("/beacons/{beacon_id:path}")
-    def put_beacon(beacon_id: str, body: BeaconBody) -> BeaconReply:
+    def put_beacon(beacon_id: str, body: BeaconBody, _: Admin) -> BeaconReply:
         beacon = Beacon(beacon_id, body.location, body.active)
         beacons.put(documents(), beacon)
         return _shown(beacon)

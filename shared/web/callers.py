@@ -1,34 +1,104 @@
-"""Who calls, as the middleware found out, and which role a route asks for."""
+"""Who calls, as the middleware found out, and which role a route asks for.
+
+A route that asks for nothing itself is for viewers if it reads and for operators if it changes something; what devices
+may do is a list of its own, for they are strangers to everything else.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import APIRouter, Depends, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from starlette.routing import Match
+from starlette.types import Scope
 
-from shared.errors import NotPermitted
+from shared.errors import NotAuthenticated, NotPermitted
 from shared.ports import Caller, Role
+
+DEVICE_PREFIX = "/api/ai/"
+READING = frozenset({"GET", "HEAD"})
+REPORTERS = frozenset({Role.DEVICE, Role.OPERATOR, Role.ADMIN})
+"""Who may report signals: a viewer only looks."""
 
 
 def caller(request: Request) -> Caller:
-    """Who calls. Where no token is asked for, that is an administrator called `anonymous`."""
-    found: Caller = request.state.caller
+    """Who calls: where no token is asked for, an administrator called `anonymous`. Raises `NotAuthenticated`."""
+    found: Caller | None = request.state.caller
+    if found is None:  # a path that is open to everybody
+        raise NotAuthenticated("no_token", "Authentication required")
     return found
 
 
-def requires(role: Role) -> Callable[[Request], Caller]:
+@dataclass(frozen=True)
+class Requires:
     """A dependency that gives the caller. Raises `NotPermitted` (403) to those with a lesser role."""
 
-    def checked(request: Request) -> Caller:
+    role: Role
+
+    def __call__(self, request: Request) -> Caller:
+        """The caller, who has the role."""
         found = caller(request)
-        if not found.role.includes(role):
-            raise NotPermitted("role_needed", f"This needs the role {role.value}.")
+        if not found.role.includes(self.role):
+            raise NotPermitted("role_needed", needs(self.role))
         return found
 
-    return checked
+
+Known = Annotated[Caller, Depends(caller)]
+Viewer = Annotated[Caller, Depends(Requires(Role.VIEWER))]
+Operator = Annotated[Caller, Depends(Requires(Role.OPERATOR))]
+Admin = Annotated[Caller, Depends(Requires(Role.ADMIN))]
 
 
-Viewer = Annotated[Caller, Depends(requires(Role.VIEWER))]
-Operator = Annotated[Caller, Depends(requires(Role.OPERATOR))]
-Admin = Annotated[Caller, Depends(requires(Role.ADMIN))]
+def needs(role: Role) -> str:
+    """The sentence of a refusal."""
+    return f"This needs the role {role.value}."
+
+
+def may_report(found: Caller, beacon_id: str) -> bool:
+    """Whether signals of this place are theirs to report."""
+    return found.role in REPORTERS and found.may_see(beacon_id)
+
+
+def reporting_device(found: Caller, named: str | None) -> str | None:
+    """Which device a signal is from: the one it names, else the device that calls."""
+    return found.name if named is None and found.role is Role.DEVICE else named
+
+
+class Rules:
+    """Which roles each route is for, to be asked before anything of a request's body is read."""
+
+    def __init__(self, routers: Sequence[APIRouter]) -> None:
+        routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+        self._own = [(route, role) for route in routes if (role := own_role(route)) is not None]
+
+    def least(self, scope: Scope) -> Role:
+        """The least role that may make this request, the route's own or by its method. DEVICE: see `REPORTERS`."""
+        for route, role in self._own:
+            if route.matches(scope)[0] is Match.FULL:
+                return role
+        if scope["method"] == "POST" and scope["path"].startswith(DEVICE_PREFIX):
+            return Role.DEVICE
+        return Role.VIEWER if scope["method"] in READING else Role.OPERATOR
+
+    def refusal(self, found: Caller, scope: Scope) -> str | None:
+        """Why the caller may not make this request, in a sentence; None: they may."""
+        least = self.least(scope)
+        if least is Role.DEVICE:
+            return None if found.role in REPORTERS else needs(Role.OPERATOR)
+        return None if found.role.includes(least) else needs(least)
+
+
+def own_role(route: APIRoute) -> Role | None:
+    """The role that a route asks for by its dependencies; None: it asks for nothing."""
+    asked = [dependant.call.role for dependant in _tree(route.dependant) if isinstance(dependant.call, Requires)]
+    return max(asked, key=list(Role).index, default=None)
+
+
+def _tree(dependant: Dependant) -> Iterator[Dependant]:
+    yield dependant
+    for below in dependant.dependencies:
+        yield from _tree(below)

@@ -1,7 +1,7 @@
 """What a client says of itself in headers: who acts, and which request this is a repetition of.
 
-There is one bearer token for all clients, so nobody's identity is known yet: a client may say who acts on its behalf,
-and is believed. Users with roles, and keys for devices, come with a later issue; then this is where their name is read.
+A person acts in their own name. Only a program that many use (the holder of the shared token, or anybody where no token
+is asked for) is believed when it says on whose behalf it acts.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ from fastapi import Depends, Header, Request
 
 from shared.domain.assets import is_shown_text
 from shared.errors import Malformed
+from shared.web.callers import caller
 
 MAX_HEADER_CHARACTERS = 100
 
 
 def actor(request: Request, x_actor: Annotated[str | None, Header()] = None) -> str:
-    """Who acts: `X-Actor`, else what is known of the token. Raises `Malformed`."""
-    if x_actor is not None:
+    """Who acts: the caller, or for one who speaks for others what `X-Actor` says. Raises `Malformed`."""
+    found = caller(request)
+    if x_actor is not None and found.speaks_for_others:
         return _shown("X-Actor", x_actor)
-    return "token holder" if getattr(request.state, "token_checked", False) else "anonymous"
+    return found.name
 
 
 def idempotency_key(idempotency_key: Annotated[str | None, Header()] = None) -> str | None:

@@ -9,7 +9,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
+from shared.domain.fusion import Part
 from shared.domain.incidents import PROFILES, Incident, Signal
+from shared.handlers import fusing
 from shared.ports import Documents
 from shared.repositories import incidents
 
@@ -41,9 +43,30 @@ class SignalReply(BaseModel):
     created_at: datetime
 
 
-class IncidentReply(IncidentSummary):
-    """An incident with how many signals it has, and the latest hundred of them, newest first."""
+class ConfidencePart(BaseModel):
+    """What one kind of signal contributes: its strongest signal, and how many of the kind there are.
 
+    `counted` false: it rests on the same upload as a stronger part.
+    """
+
+    signal_type: str
+    confidence_score: float
+    signal_id: int
+    beacon_id: str
+    device_id: str | None
+    asset_id: str | None
+    signal_count: int
+    counted: bool
+
+
+class IncidentReply(IncidentSummary):
+    """An incident with how many signals it has, and the latest hundred of them, newest first.
+
+    `confidence`: how sure its kinds of signals are together, 1 - (1 - c1)(1 - c2)…; its parts, the strongest first.
+    """
+
+    confidence: float
+    confidence_parts: list[ConfidencePart]
     signal_count: int
     signals: list[SignalReply]
 
@@ -72,8 +95,11 @@ def router(documents: Callable[[], Documents]) -> APIRouter:
     def get_incident(incident_id: str) -> IncidentReply:
         incident = incidents.get(documents(), incident_id)
         latest = incidents.signals_of(documents(), incident_id, SIGNALS_SHOWN)
+        fused = fusing.confidence_of(documents(), incident_id)
         return IncidentReply(
             **summarise(incident).model_dump(),
+            confidence=fused.confidence,
+            confidence_parts=[_part(part) for part in fused.parts],
             signal_count=incidents.signal_count(documents(), incident_id),
             signals=[_shown(signal) for signal in latest],
         )
@@ -91,6 +117,19 @@ def summarise(incident: Incident) -> IncidentSummary:
         priority=incident.priority,
         opened_at=incident.opened_at,
         previous_incident_id=incident.previous_incident_id,
+    )
+
+
+def _part(part: Part) -> ConfidencePart:
+    return ConfidencePart(
+        signal_type=PROFILES[part.kind].signal_type,
+        confidence_score=part.confidence,
+        signal_id=part.signal_id,
+        beacon_id=part.beacon_id,
+        device_id=part.device_id,
+        asset_id=part.asset_id,
+        signal_count=part.signals,
+        counted=part.counted,
     )
 
 

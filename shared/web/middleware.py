@@ -1,8 +1,7 @@
-"""What happens to every request before it reaches a route: its log context, its token, its declared length."""
+"""What happens to every request before it reaches a route: its log context, who calls, its declared length."""
 
 from __future__ import annotations
 
-import hmac
 import json
 import logging
 import time
@@ -12,14 +11,14 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import logs
-from shared.ports import Caller, Role
+from shared.errors import Retryable
+from shared.web.access import ANONYMOUS, Access
+from shared.web.callers import DEVICE_PREFIX, Rules
 
 log = logging.getLogger("shared.web.requests")
 
-ANONYMOUS = Caller("anonymous", Role.ADMIN)
-TOKEN_HOLDER = Caller("token holder", Role.ADMIN)
-DEVICE_PREFIX = "/api/ai/"
 OPEN_PATHS = frozenset({"/", "/health"})
+UNAVAILABLE = "Temporarily unavailable, please try again."
 
 
 def error_body(path: str, sentence: str) -> dict[str, str]:
@@ -55,27 +54,42 @@ class RequestContext:
                 log.info("%s %s %d %.1f ms", scope["method"], scope["path"], status, took)
 
 
-class TokenRequired:
-    """Refuses requests without the bearer token, if there is one; `/`, `/health` and CORS preflights stay open."""
+class AccessRequired:
+    """Finds out who calls, and refuses whom it doesn't know (401) or who may not (403), before the body is read.
 
-    def __init__(self, app: ASGIApp, token: str | None) -> None:
+    `/`, `/health` and CORS preflights stay open. Without `access`, everybody is an administrator.
+    """
+
+    def __init__(self, app: ASGIApp, access: Access | None, rules: Rules) -> None:
         self._app = app
-        self._expected = None if token is None else token.encode()
+        self._access = access
+        self._rules = rules
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the request on, saying whether a token was checked, or answers 401."""
-        if scope["type"] == "http":
-            state = scope.setdefault("state", {})
-            state["token_checked"] = self._expected is not None
-            state["caller"] = ANONYMOUS if self._expected is None else TOKEN_HOLDER
-        if scope["type"] != "http" or self._expected is None or _is_open(scope):
+        """Passes the request on, saying who calls, or answers 401, 403 or 503."""
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scheme, _, sent = _headers(scope).get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and hmac.compare_digest(sent.strip().encode("latin-1"), self._expected):
+        state = scope.setdefault("state", {})
+        state["caller"] = ANONYMOUS if self._access is None else None
+        if self._access is None or _is_open(scope):
             await self._app(scope, receive, send)
             return
-        await _answer(scope, send, 401, "Authentication required", [(b"www-authenticate", b"Bearer")])
+        try:
+            found = await self._access.identify(_bearer_token(scope))
+        except Retryable as error:
+            log.warning("nobody can tell who calls: %s", error)
+            await _answer(scope, send, 503, UNAVAILABLE, [(b"retry-after", b"1")])
+            return
+        if found is None:
+            await _answer(scope, send, 401, "Authentication required", [(b"www-authenticate", b"Bearer")])
+            return
+        refusal = self._rules.refusal(found, scope)
+        if refusal is not None:
+            await _answer(scope, send, 403, refusal)
+            return
+        state["caller"] = found
+        await self._app(scope, receive, send)
 
 
 class DeclaredLengthLimit:
@@ -104,6 +118,12 @@ class DeclaredLengthLimit:
         if path in self._file_routes:
             return self._file_routes[path], "; ask POST /video/upload-url where to put a large file"
         return self._max_bytes, ""
+
+
+def _bearer_token(scope: Scope) -> str:
+    """Empty where there is none."""
+    scheme, _, sent = _headers(scope).get("authorization", "").partition(" ")
+    return sent.strip() if scheme.lower() == "bearer" else ""
 
 
 def _is_open(scope: Scope) -> bool:

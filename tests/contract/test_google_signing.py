@@ -292,7 +292,7 @@ def test_a_client_learns_no_detail(
     unused: Any = None
     clock = SystemClock()
     asked = routes.Deps(uploads.Deps(unused, blobs, clock), analyze.Deps(unused, blobs, ListBus(), clock, BUCKET))
-    application = web.create_app([routes.router(lambda: asked)], token=None)
+    application = web.create_app([routes.router(lambda: asked)], access=None)
     with caplog.at_level(logging.WARNING):
         reply = TestClient(application, raise_server_exceptions=False).post("/video/upload-url")
     assert reply.status_code == answered

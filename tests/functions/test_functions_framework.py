@@ -256,8 +256,8 @@ def test_uploads_signs_a_url(clients: Mapping[str, httpx.Client], cloud: Cloud) 
 
 def test_signals_opens_an_incident_and_query_shows_it(clients: Mapping[str, httpx.Client], cloud: Cloud) -> None:
     place = {"id": "x", "location": "Gate", "active": True}
-    assert clients["signals"].put("/beacons/x", json={"location": "Gate"}).json() == place
-    assert clients["signals"].get("/beacons/x").json() == place
+    assert clients["registry"].put("/beacons/x", json={"location": "Gate"}).json() == place
+    assert clients["registry"].get("/beacons/x").json() == place
     signal = {"beacon_id": "x", "confidence_score": 0.9, "description": "A fight"}
     opened = clients["signals"].post("/api/ai/violence-detected/", json=signal)
     assert (opened.status_code, opened.json()["status"]) == (201, "incident_created")

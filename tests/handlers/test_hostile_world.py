@@ -15,7 +15,7 @@ from infra import topology
 from shared.adapters.embedded.blobs import FolderBlobs
 from shared.adapters.embedded.documents import SqliteDocuments
 from shared.delivery import receive_tick
-from shared.domain.incidents import Observation, SignalKind
+from shared.domain.incidents import Observation, Place, SignalKind
 from shared.domain.moderation.moderated import QuarantineState, quarantine_name_of
 from shared.domain.moderation.receipts import Status
 from shared.domain.stages import AssetState, WorkState, asset_state
@@ -131,7 +131,7 @@ def _last_weeks_incidents(pipeline: Pipeline) -> None:
     deps = replace(pipeline.observe_deps(), clock=ManualClock(NOON - timedelta(days=7)))
     for place in PLACES:
         observation = Observation(SignalKind.VIOLENCE, place, 0.9, "last week")
-        pipeline.documents.commit(observe.plan(observation, place, deps).writes)
+        pipeline.documents.commit(observe.plan(observation, Place(place), deps).writes)
 
 
 def _check(seed: int, pipeline: Pipeline, world: HostileWorld, asset_ids: list[str], earlier: int) -> None:

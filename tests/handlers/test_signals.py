@@ -20,7 +20,7 @@ from shared.domain.incidents import (
 )
 from shared.errors import NotFound, Permanent, Retryable
 from shared.handlers import observe, signals
-from shared.outbox import publish_pending
+from shared.outbox import PATIENCE, publish_pending
 from shared.ports import Filter, Query, Update, Write
 from shared.repositories import beacons, incidents
 from tests.handlers.pipeline import ListBus, Pipeline
@@ -127,7 +127,7 @@ def test_a_bus_that_fails_loses_no_alert_and_no_answer(
     bus.failing = error
     assert signals.report(seen(), deps).plan.reason is Reason.OPENED_FIRST
     bus.failing = None
-    pipeline.clock.advance(signals.PATIENCE.total_seconds())
+    pipeline.clock.advance(PATIENCE.total_seconds())
     beacons.put(deps.observe.documents, Beacon("yard", "Yard", active=True))
     signals.report(seen(beacon_id="yard"), deps)
     assert len(bus.of_topic("incident-opened")) == 2
@@ -144,7 +144,7 @@ def test_one_outbox_that_cannot_be_published_does_not_hold_up_the_others(
     broken = [{"topic": "gone", "data": b"", "attributes": 7}]
     deps.observe.documents.commit([Update("work", waiting[0].id, {"outbox": broken})])
     bus.failing = None
-    pipeline.clock.advance(signals.PATIENCE.total_seconds())
+    pipeline.clock.advance(PATIENCE.total_seconds())
     assert publish_pending(deps.observe.documents, bus, pipeline.clock.now()) == 1
     assert len(bus.of_topic("incident-opened")) == 1
 

@@ -70,7 +70,7 @@ class Desk:
             cache_routes.router(lambda: deps.cache),
             shadows.router(lambda: deps.cache, deps.profiles.shadow),
         ]
-        return TestClient(web.create_app(routers, token=None), raise_server_exceptions=False)
+        return TestClient(web.create_app(routers, access=None), raise_server_exceptions=False)
 
 
 @pytest.fixture

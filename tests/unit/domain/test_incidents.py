@@ -21,6 +21,7 @@ from shared.domain.incidents import (
     decide,
     parse_confidence,
     raised_priority,
+    reason_to_log,
 )
 from shared.errors import Permanent
 
@@ -59,7 +60,12 @@ def test_each_kind_has_its_threshold(kind: SignalKind, confidence: float, concer
         (SLOT, IncidentStatus.CREATED, None, after(300), STANDARD, Reason.OPENED_AFTER_WINDOW),
         (SLOT, IncidentStatus.IN_PROGRESS, None, after(-5), STANDARD, Reason.ATTACHED_WITHIN_WINDOW),
         (SLOT, IncidentStatus.RESOLVED, None, after(10), STANDARD, Reason.OPENED_AFTER_RESOLUTION),
-        (SLOT, None, None, after(10), STANDARD, Reason.OPENED_AFTER_RESOLUTION),
+        (SLOT, None, None, after(10), STANDARD, Reason.OPENED_AFTER_LOSS),
+        (SLOT, IncidentStatus.CREATED, None, after(-299), STANDARD, Reason.ATTACHED_WITHIN_WINDOW),
+        (SLOT, IncidentStatus.CREATED, None, after(-300), STANDARD, Reason.OPENED_AFTER_CLOCK_TURNED_BACK),
+        (SLOT, IncidentStatus.CREATED, after(-400), after(-400), QUIET, Reason.OPENED_AFTER_CLOCK_TURNED_BACK),
+        (SLOT, IncidentStatus.CREATED, after(330), after(310), QUIET, Reason.ATTACHED_WHILE_SIGNALS_CONTINUE),
+        (SLOT, IncidentStatus.CREATED, after(9000), after(310), QUIET, Reason.OPENED_AFTER_WINDOW),
         (SLOT, IncidentStatus.CREATED, after(290), after(349), QUIET, Reason.ATTACHED_WHILE_SIGNALS_CONTINUE),
         (SLOT, IncidentStatus.CREATED, after(290), after(350), QUIET, Reason.OPENED_AFTER_WINDOW),
         (SLOT, IncidentStatus.CREATED, None, after(310), QUIET, Reason.OPENED_AFTER_WINDOW),
@@ -80,6 +86,19 @@ def test_the_table_of_deduplication(
 def test_the_maximum_age_caps_a_longer_window() -> None:
     short = IncidentPolicy(window=timedelta(seconds=300), max_age=timedelta(seconds=100))
     assert decide(SLOT, IncidentStatus.CREATED, None, after(100), short) is Reason.OPENED_AFTER_MAX_AGE
+
+
+def test_a_quiet_time_and_a_window_beyond_the_maximum_age_end_with_it() -> None:
+    long = IncidentPolicy(timedelta(seconds=900), quiet=timedelta(seconds=900), max_age=timedelta(seconds=100))
+    assert decide(SLOT, IncidentStatus.CREATED, after(99), after(99), long) is Reason.ATTACHED_WITHIN_WINDOW
+    assert decide(SLOT, IncidentStatus.CREATED, after(99), after(100), long) is Reason.OPENED_AFTER_MAX_AGE
+
+
+def test_a_kind_that_takes_no_part_is_logged_however_sure_it_is() -> None:
+    only_violence = IncidentPolicy(kinds=frozenset({SignalKind.VIOLENCE}))
+    assert reason_to_log(seen(SignalKind.SCREAM, 1.0), only_violence) is Reason.KIND_TAKES_NO_PART
+    assert reason_to_log(seen(SignalKind.VIOLENCE, 0.7), only_violence) is Reason.BELOW_THRESHOLD
+    assert reason_to_log(seen(SignalKind.VIOLENCE, 0.75), only_violence) is None
 
 
 def test_priority_rises_and_never_falls() -> None:

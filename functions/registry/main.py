@@ -1,0 +1,29 @@
+"""Deployed function `registry`: administrators set up places and devices."""
+
+from functools import cache
+
+from fastapi import FastAPI
+from functions_framework import aio
+from starlette.requests import Request
+
+from shared import logs, settings
+from shared.adapters.google import documents, firebase_identities
+from shared.adapters.system_clock import SystemClock
+from shared.handlers.devices import Deps
+from shared.web import app as web
+from shared.web import beacons, devices
+from shared.web.access import Access
+
+config = settings.load(settings.RegistrySettings)
+logs.configure(config.log_level, project=config.project)
+store, clock = cache(lambda: documents.connect(config.project, config.database)), SystemClock()
+
+routers = [beacons.router(store), devices.router(lambda: Deps(store(), clock))]
+access = Access(config.callers(), firebase_identities.connect(config.project, config.firebase_keys()))
+application = web.create_app(routers, access=access, allowed_origins=config.allowed_origins)
+
+
+@aio.http  # type: ignore[arg-type] # its types do not say so, but an application may be returned
+async def main(request: Request) -> FastAPI:  # noqa: ARG001 - the framework hands the request on to the application
+    """Everything is the application's."""
+    return application
