@@ -7,27 +7,78 @@ hostile store and sees every commit that succeeded: what it saw cannot be undone
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from shared.domain.incidents import Beacon, Incident, IncidentPolicy, Observation, Priority, SignalKind
-from shared.handlers import observe, signals
+from shared.adapters.embedded.blob_folder import BlobFolder
+from shared.adapters.embedded.blobs import FolderBlobs
+from shared.domain.guards import Guard
+from shared.domain.incident_steps import Acknowledge, Assign, Hold, Remark, Resolve, Start, Step
+from shared.domain.incidents import (
+    Beacon,
+    Incident,
+    IncidentPolicy,
+    Observation,
+    Outcome,
+    Priority,
+    SignalKind,
+)
+from shared.domain.submissions import Answer, RepetitionKey
+from shared.errors import Permanent
+from shared.handlers import answering, incident_actions, notify, observe, signals, submissions
+from shared.handlers.answering import GuardsAnswer
+from shared.handlers.incident_actions import Order
+from shared.handlers.submissions import Submission
 from shared.ids import TimeOrderedIds
 from shared.outbox import publish_pending
-from shared.ports import Create, Delivery, Document, Documents, Page, Query, Subscription, Write
-from shared.repositories import beacons, incidents
+from shared.ports import (
+    BlobInfo,
+    Caller,
+    CleanPicture,
+    Create,
+    Delivery,
+    Document,
+    Documents,
+    OutgoingMessage,
+    Page,
+    Query,
+    Role,
+    Subscription,
+    Write,
+)
+from shared.repositories import alerts, beacons, guards, incidents
 from tests.fakes import ManualClock
 from tests.hostile import HostileDocuments, HostileWorld
 
 REPORTS = 60
 ACTIONS = 25
+ANSWERS = 15
 JUMPS = 12
 SWEEPS = 4
-TOPICS: dict[str, list[str]] = {"incident-opened": [], "incident-changed": [], "alert-due": []}
+ENDING = 6
+GUARDS = 9
+TOPICS: dict[str, list[str]] = {
+    "incident-opened": ["notify"],
+    "incident-changed": ["notify"],
+    "alert-due": ["notify"],
+}
+OPERATOR = Caller("Olga", Role.OPERATOR)
+STEPS: Sequence[Step] = (
+    Acknowledge(),
+    Assign("Ada"),
+    Assign(None),
+    Start(),
+    Start(),
+    Resolve(Outcome.RESOLVED, "It is over."),
+    Resolve(Outcome.FALSE_ALARM, "Nothing was there."),
+    Remark("Seen on the camera."),
+    Hold(True, "The police asked for it."),
+    Hold(False, "No longer needed."),
+)
 
 
 @dataclass(frozen=True)
@@ -131,9 +182,63 @@ class SkewedClock:
 class Report:
     """What one device sends, and what it was answered, each time it was answered."""
 
-    observation: Observation
-    images: tuple[bytes, ...]
-    replies: list[tuple[Any, ...]] = field(default_factory=list)
+    submission: Submission
+    answers: list[Answer] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """No other report has it."""
+        return self.submission.observation.description
+
+
+class PlainPictures:
+    """A `PictureCleaner` that takes what it is given for a picture."""
+
+    def clean(self, data: bytes) -> CleanPicture:
+        """The same bytes."""
+        return CleanPicture(data, "image/jpeg", "jpg", 8, 8, hashlib.sha256(data).hexdigest())
+
+
+class HostileBlobs(FolderBlobs):
+    """A bucket in the hostile world: who writes may die before it or after."""
+
+    world: HostileWorld
+
+    def put(self, name: str, data: bytes | BinaryIO, **options: Any) -> BlobInfo:
+        """See the port."""
+        self.world.touch()
+        info = super().put(name, data, **options)
+        self.world.touch()
+        return info
+
+    def delete(self, name: str, **options: Any) -> None:
+        """See the port."""
+        self.world.touch()
+        super().delete(name, **options)
+
+
+@dataclass
+class TownTimers:
+    """Timers that say it when the clock has passed, or later; a name that was heard may be taken for a repetition."""
+
+    world: HostileWorld
+    waiting: list[tuple[datetime, OutgoingMessage]] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
+
+    def publish_at(self, when: datetime, message: OutgoingMessage, *, name: str) -> None:
+        """See the port."""
+        self.world.touch()
+        if name not in self.names:
+            self.names.add(name)
+            self.waiting.append((when, message))
+        self.world.touch()
+
+    def ring(self) -> None:
+        """Publishes what is due."""
+        due = [each for each in self.waiting if each[0] <= self.world.clock.now()]
+        for each in due:
+            self.waiting.remove(each)
+            self.world.publish(each[1])
 
 
 class Town:
@@ -142,7 +247,7 @@ class Town:
     places = ("gate", "yard", "hall", "street")
     neighbours: Mapping[str, Sequence[str]] = {"gate": ("yard",), "yard": ("gate", "hall"), "hall": ("yard",)}
 
-    def __init__(self, seed: int, store: Documents, folder: Path, policy: IncidentPolicy) -> None:
+    def __init__(self, seed: int, store: Documents, folder: BlobFolder, policy: IncidentPolicy) -> None:
         self.store = store
         self.policy = policy
         self.clock = ManualClock()
@@ -150,34 +255,44 @@ class Town:
         self.random = self.world.random
         self.journal = Journal(store)
         self.documents = HostileDocuments(self.journal, self.world)
+        self.bucket = FolderBlobs(folder, f"evidence-{seed}")
+        self.evidence = HostileBlobs(folder, f"evidence-{seed}")
+        self.evidence.world = self.world
+        self.timers = TownTimers(self.world)
+        self.cool_down = timedelta(seconds=120) if seed % 3 == 2 else None
         for place in self.places:
             beacons.put(store, Beacon(place, place.title(), True, tuple(self.neighbours.get(place, ()))))
-        self.instances = [self._instance(seconds) for seconds in (-1.5, 0, 0.4)]
+        for number in range(GUARDS):
+            places = (self.random.choice(self.places),) if number % 2 else None
+            store.commit([guards.write(Guard(f"guard-{number}", f"Guard {number}", places), None)])
+        self.clocks = [SkewedClock(self.clock, timedelta(seconds=seconds)) for seconds in (-1.5, 0, 0.4)]
+        self.instances = [
+            observe.Deps(self.documents, clock, TimeOrderedIds(clock, self.random), policy) for clock in self.clocks
+        ]
         self.reports = [self._draw_report(number) for number in range(REPORTS)]
         self.world.handlers = {
             "device": self._report,
             "operator": self._act,
+            "guard": self._answer,
             "clock": self._pass_time,
             "sweeper": self._sweep,
+            "notify": self._notify,
         }
 
     def live(self) -> None:
         """Everything happens, then nothing more, until nothing is left to be done."""
         for number in range(len(self.reports)):
             self.world.inject("device", Delivery(f"report-{number}", str(number).encode(), {}))
-        for subscriber, count in (("operator", ACTIONS), ("clock", JUMPS), ("sweeper", SWEEPS)):
+        for subscriber, count in (("operator", ACTIONS), ("guard", ANSWERS), ("clock", JUMPS), ("sweeper", SWEEPS)):
             for number in range(count):
                 self.world.inject(subscriber, Delivery(f"{subscriber}-{number}", b"", {}))
         self.world.run()
         self.world.calm_down()
-        for _ in range(10):
-            self.clock.advance(3600)
-            self._sweep(Delivery("last", b"", {}))
+        for number in range(ENDING):
+            self.clock.advance(1000)
+            self._sweep(Delivery(f"last-{number}", b"", {}))
+            self.timers.ring()
             self.world.run()
-
-    def _instance(self, seconds: float) -> observe.Deps:
-        clock = SkewedClock(self.clock, timedelta(seconds=seconds))
-        return observe.Deps(self.documents, clock, TimeOrderedIds(clock, self.random), self.policy)
 
     def _draw_report(self, number: int) -> Report:
         draw = self.random
@@ -188,23 +303,57 @@ class Town:
             description=f"report {number}",
             device_id=draw.choice([None, "device-1", "device-2"]),
         )
-        return Report(observation, ())
+        images = tuple(f"picture {number} {part}".encode() for part in range(draw.choice([0, 0, 1, 3])))
+        return Report(Submission(observation, images, RepetitionKey("device", observation.kind, f"key {number}")))
 
     def _report(self, delivery: Delivery) -> None:
         report = self.reports[int(delivery.data)]
         deps = signals.Deps(self.random.choice(self.instances), self.world)
         with self.journal.request():
-            found = signals.report(report.observation, deps).plan
-        report.replies.append((found.event.id, found.signal and found.signal.id, found.reason))
+            answer = submissions.submit(report.submission, submissions.Deps(deps, self.evidence, PlainPictures()))
+        report.answers.append(answer)
 
-    def _act(self, delivery: Delivery) -> None:
-        raise NotImplementedError
+    def _act(self, _: Delivery) -> None:
+        """An operator does something to some incident, having seen it as it is, or as it was a while ago."""
+        known = sorted(self.journal.history)
+        if not known:
+            return
+        incident_id = self.random.choice(known)
+        seen = self.random.choice(self.journal.history[incident_id]).incident.revision
+        step = self.random.choice(STEPS)
+        order = Order(step, OPERATOR, "Olga", self.random.choice([None, None, seen]))
+        try:
+            incident_actions.act(incident_id, order, incident_actions.Deps(self.documents, self.world, self._clock()))
+        except Permanent:
+            return  # stale, or not to be done in this state
+        if isinstance(step, Resolve):
+            self.journal.answered_resolution(incident_id)
 
-    def _pass_time(self, delivery: Delivery) -> None:
+    def _answer(self, _: Delivery) -> None:
+        """Some guard answers some alert, whether or not they were asked."""
+        known = [data["id"] for data in read_all(self.store, alerts.COLLECTION)]
+        if not known:
+            return
+        guard = f"guard-{self.random.randrange(GUARDS)}"
+        said = GuardsAnswer(self.random.choice(sorted(known)), guard, None, OPERATOR)
+        answer = self.random.choice([answering.accept, answering.decline, answering.decline])
+        with suppress(Permanent):
+            answer(said, answering.Deps(self.documents, self.world, self._clock()))
+
+    def _notify(self, delivery: Delivery) -> None:
+        deps = notify.Deps(self.documents, self._clock(), self.timers, lambda _: self.world.touch(), self.cool_down)
+        notify.handle(delivery, deps)
+
+    def _pass_time(self, _: Delivery) -> None:
         self.clock.advance(self.random.choice([0.5, 5, 45, 120, 299, 300, 301]))
+        self.timers.ring()
 
-    def _sweep(self, delivery: Delivery) -> None:
+    def _sweep(self, _: Delivery) -> None:
         publish_pending(self.documents, self.world, self.clock.now())
+        evidence_leftovers.remove_orphans(self.documents, self.evidence, self.clock.now() - timedelta(hours=1))
+
+    def _clock(self) -> SkewedClock:
+        return self.random.choice(self.clocks)
 
 
 def rises(versions: Sequence[Version]) -> list[Priority]:
