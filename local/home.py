@@ -33,6 +33,7 @@ from shared.adapters.system_clock import SystemClock
 from shared.delivery import StageRunner, receive, receive_tick
 from shared.detection.contact_sheet import TileSheets
 from shared.detection.detector import load_detector
+from shared.detection.evidence_pictures import EvidencePictures
 from shared.detection.frames import VideoFrames
 from shared.detection.pictures import SafePictures
 from shared.detection.probe import StreamProbe
@@ -61,6 +62,7 @@ from shared.handlers import (
     reuse,
     scoring,
     signals,
+    submissions,
     uploads,
     witnesses,
 )
@@ -71,9 +73,20 @@ from shared.handlers.watched_model import WatchedModel
 from shared.ids import TimeOrderedIds
 from shared.outbox import publish_pending
 from shared.ports import Delivery, Feature
-from shared.repositories import components, verdict_cache
+from shared.repositories import components, idempotency, verdict_cache
 from shared.settings import EmbeddedSettings
-from shared.web import analysis, beacons, feedback, incidents, labels, replay_orders, service, shadows, timeline
+from shared.web import (
+    ai_events,
+    analysis,
+    beacons,
+    feedback,
+    incidents,
+    labels,
+    replay_orders,
+    service,
+    shadows,
+    timeline,
+)
 from shared.web import devices as device_routes
 from shared.web import direct as direct_routes
 from shared.web import evidence as evidence_routes
@@ -224,7 +237,8 @@ class Home:
             analyze.Deps(self.documents, self.media, self.queue, self._clock, bucket_name("media")),
         )
         direct_deps = direct.Deps(self.documents, StreamProbe(), self._scoring, self._clock)
-        signal_deps = signals.Deps(self._observe, self.queue)
+        reporting = submissions.Deps(signals.Deps(self._observe, self.queue), self.evidence, EvidencePictures())
+        signal_deps = signal_routes.Deps(reporting, self.links)
         replay_deps = replays.Deps(self.documents, self.media, self.queue, self._clock, bucket_name("media"))
         labelling_deps = labelling.Deps(self.documents, self._clock)
         moderation_deps = self.moderation_deps()
@@ -243,6 +257,7 @@ class Home:
             labels.router(lambda: self.documents),
             timeline.router(lambda: self.documents, lambda: self.media),
             incidents.router(lambda: self.documents),
+            ai_events.router(lambda: evidence_deps),
             evidence_routes.router(lambda: evidence_deps),
             bundle_routes.router(lambda: bundling_deps),
             moderation_routes.router(lambda: moderation_deps),
@@ -310,6 +325,7 @@ class Home:
         return maintain.Deps(
             documents=self.documents,
             media=self.media,
+            evidence=self.evidence,
             bus=self.queue,
             clock=self._clock,
             bucket=bucket_name("media"),
@@ -319,8 +335,8 @@ class Home:
         )
 
     def _cleaners(self) -> tuple[Callable[[datetime], int], ...]:
-        cached = partial(verdict_cache.remove_expired, self.documents)
-        return (cached, self.gemini.remove_leftovers) if self.gemini else (cached,)
+        expiring = tuple(partial(each.remove_expired, self.documents) for each in (verdict_cache, idempotency))
+        return (*expiring, self.gemini.remove_leftovers) if self.gemini else expiring
 
     def _sweeper_state(self) -> str:
         return components.maintenance_state(self.documents, self._clock.now())

@@ -16,6 +16,7 @@ from local.emulators import require_free_port, wait_until_listening
 from local.home import FolderInUse, Home, bucket_name
 from shared import logs, settings
 from shared.adapters.embedded.blob_server import signed_routes
+from shared.domain.evidence_images import LinkMode
 from shared.errors import SettingsError
 from shared.settings import EmbeddedSettings
 from shared.web.app import create_app
@@ -30,6 +31,7 @@ def application(home: Home) -> Starlette:
     signed = signed_routes(
         home.folder,
         buckets=[bucket_name("media"), bucket_name("evidence")],
+        public_buckets=[bucket_name("evidence")] if config.evidence_urls is LinkMode.PUBLIC else [],
         keys=home.signing_key.trusted,
         origin=home.base_url,
         allowed_origins=config.allowed_origins,

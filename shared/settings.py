@@ -359,8 +359,13 @@ class MaintainSettings(Settings, QuarantineSettings):
     """
 
     media_bucket: str = variable("MEDIA_BUCKET")
+    evidence_bucket: str = variable("EVIDENCE_BUCKET")
     grace_seconds: float = variable("SWEEP_GRACE_SECONDS", _seconds, default=300.0)
     video_endpoint: str | None = variable("VIDEO_INTELLIGENCE_ENDPOINT", _address, default=None)
+
+    def grace(self) -> timedelta:
+        """As the sweeper wants it."""
+        return timedelta(seconds=self.grace_seconds)
 
 
 @dataclass(frozen=True, kw_only=True)

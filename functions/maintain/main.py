@@ -1,6 +1,5 @@
 """Deployed function `maintain`: at regular times, looks for what stands still."""
 
-from datetime import timedelta
 from functools import cache, partial
 
 import flask
@@ -10,7 +9,7 @@ from shared import entry, logs, settings
 from shared.adapters.google import blobs, bus, documents, video_intelligence
 from shared.adapters.system_clock import SystemClock
 from shared.handlers import maintain
-from shared.repositories import verdict_cache
+from shared.repositories import idempotency, verdict_cache
 
 config = settings.load(settings.MaintainSettings)
 logs.configure(config.log_level, project=config.project)
@@ -23,11 +22,12 @@ def composed() -> entry.ScheduledFunction:
     deps = maintain.Deps(
         documents=store,
         media=blobs.connect(config.media_bucket),
+        evidence=blobs.connect(config.evidence_bucket),
         bus=bus.connect(config.project),
         clock=clock,
         bucket=config.media_bucket,
-        grace=timedelta(seconds=config.grace_seconds),
-        cleaners=(partial(verdict_cache.remove_expired, store),),
+        grace=config.grace(),
+        cleaners=tuple(partial(each.remove_expired, store) for each in (verdict_cache, idempotency)),
         video=video_intelligence.connect(config.media_bucket, endpoint=config.video_endpoint),
         keep=config.quarantine(),
     )

@@ -37,7 +37,7 @@ _BAND_ROWS = 256
 # Neither white nor black: what is drawn in either on a transparent ground stays visible.
 _GROUND = (128, 128, 128)
 
-_DECODERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
+DECODERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     "jpeg": JpegImagePlugin.JpegImageFile,
     "png": PngImagePlugin.PngImageFile,
     "gif": GifImagePlugin.GifImageFile,
@@ -45,7 +45,7 @@ _DECODERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     "bmp": BmpImagePlugin.BmpImageFile,
     "tiff": TiffImagePlugin.TiffImageFile,
 }
-_TURNS = {
+TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -108,7 +108,7 @@ def _draw(layout: PictureLayout, frames: Sequence[int]) -> tuple[tuple[Picture, 
     pictures = []
     # Pillow turns TIFF pages itself, each by its own tag.
     turn = 1 if layout.format == "tiff" else layout.orientation
-    with _DECODERS[layout.format](io.BytesIO(layout.essence)) as image:
+    with DECODERS[layout.format](io.BytesIO(layout.essence)) as image:
         # A GIF has the frames that were counted; to have them counted again would take as long as to draw them.
         if layout.format != "gif" and getattr(image, "n_frames", 1) != len(layout.seconds):
             raise damaged("it does not have the frames it promises")
@@ -125,8 +125,8 @@ def _draw(layout: PictureLayout, frames: Sequence[int]) -> tuple[tuple[Picture, 
 def _picture(image: Image.Image, orientation: int, frame: int) -> Picture:
     small = _flat(image)
     small.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.LANCZOS)
-    if orientation in _TURNS:
-        small = small.transpose(_TURNS[orientation])
+    if orientation in TURNS:
+        small = small.transpose(TURNS[orientation])
     target = io.BytesIO()
     small.save(target, "JPEG", quality=_QUALITY)
     return Picture(target.getvalue(), small.width, small.height, frame)

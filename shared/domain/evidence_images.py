@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 EVIDENCE_PREFIX = "incidents/"
 MAX_IMAGES = 3
-MAX_IMAGE_BYTES = 10 * 1000 * 1000
+MAX_IMAGE_BYTES = 10 << 20
 """The source's limits: three pictures of 10 MB each."""
 
 
@@ -53,3 +54,17 @@ class EvidenceImage:
     deleted_at: datetime | None = None
     deleted_because: str | None = None
     stored: bool = True
+
+
+_OBJECT_NAME = re.compile(re.escape(EVIDENCE_PREFIX) + r"\d{4}/\d\d/\d\d/([1-9]\d{0,15})\.[a-z]{3,4}", re.ASCII)
+
+
+def object_name_of(image_id: int, extension: str, now: datetime) -> str:
+    """Where a picture lies. `extension` without a dot."""
+    return f"{EVIDENCE_PREFIX}{now:%Y/%m/%d}/{image_id}.{extension}"
+
+
+def image_id_of(object_name: str) -> int | None:
+    """The picture that lies there; None: the name is none of ours."""
+    found = _OBJECT_NAME.fullmatch(object_name)
+    return int(found[1]) if found else None

@@ -1,4 +1,5 @@
-"""What lies about: files of direct analyses that died, files nobody was told of, things left at services.
+"""What lies about: files of direct analyses that died and pictures of signals whose request died, files nobody was told
+of, things left at services.
 
 Whatever is younger than an hour is left alone: it may belong to something that runs. An object that was looked at once
 is settled for good (its asset is there, or it was dealt with), so only what came since the last look is asked about.
@@ -15,6 +16,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from shared.domain.assets import DIRECT_PREFIX, MEDIA_PREFIX, is_asset_id, issued_asset_id
+from shared.domain.evidence_images import EVIDENCE_PREFIX, image_id_of
 from shared.domain.header_text import decode_header_text
 from shared.domain.moderation.moderated import ANNOTATIONS_PREFIX
 from shared.domain.sweeping import HOUSEKEEPING_EVERY, LEFTOVER_AGE, ended_without_file
@@ -22,7 +24,7 @@ from shared.errors import NotFound, PreconditionFailed
 from shared.handlers.objects import dropped_asset_id
 from shared.messages import SOURCE_ID_KEY, ObjectFinalised, notification_of
 from shared.ports import BlobInfo, Blobs, Bus, Document, Documents
-from shared.repositories import assets, timelines
+from shared.repositories import assets, evidence_images, timelines
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ class Deps:
 
     documents: Documents
     media: Blobs
+    evidence: Blobs
     bus: Bus
     bucket: str
     cleaners: tuple[Cleaner, ...] = ()
@@ -60,6 +63,7 @@ def tidy(deps: Deps, now: datetime, since: datetime | None, counts: Counter[str]
         errors = counts["errors"]
         for prefix in (timelines.PREFIX, DIRECT_PREFIX, ANNOTATIONS_PREFIX):
             _remove_orphans(deps, prefix, since, before, counts)
+        _remove_unrecorded(deps, since, before, counts)
         _announce_dropped(deps, since or before - LOOK_BACK, before, counts)
     except Exception:
         counts["errors"] += 1
@@ -86,16 +90,26 @@ def _remove_orphans(deps: Deps, prefix: str, since: datetime | None, before: dat
         known = assets.exist(deps.documents, sorted({owners[info.name] for info in ours}))
         for info in ours:
             if owners[info.name] not in known:
-                _remove(deps, info, counts)
+                _remove(deps.media, info, counts)
 
 
-def _remove(deps: Deps, info: BlobInfo, counts: Counter[str]) -> None:
+def _remove_unrecorded(deps: Deps, since: datetime | None, before: datetime, counts: Counter[str]) -> None:
+    """Removes pictures of which no record speaks: their request ended before its commit."""
+    for batch in _batches(deps.evidence, EVIDENCE_PREFIX, since, before):
+        ours = {info.name: image_id for info in batch if (image_id := image_id_of(info.name)) is not None}
+        known = evidence_images.exist(deps.documents, sorted(set(ours.values())))
+        for info in batch:
+            if info.name in ours and ours[info.name] not in known:
+                _remove(deps.evidence, info, counts)
+
+
+def _remove(blobs: Blobs, info: BlobInfo, counts: Counter[str]) -> None:
     try:
         # Written again since it was listed: then it belongs to somebody.
         with suppress(NotFound, PreconditionFailed):
-            deps.media.delete(info.name, if_generation=info.generation)
+            blobs.delete(info.name, if_generation=info.generation)
             counts["orphans"] += 1
-            log.warning("removed %s: it has no asset", info.name)
+            log.warning("removed %s: nothing speaks of it", info.name)
     except Exception:
         counts["errors"] += 1
         log.exception("%s could not be removed", info.name)
@@ -143,7 +157,7 @@ def _notification(bucket: str, info: BlobInfo) -> ObjectFinalised:
     return ObjectFinalised(bucket=bucket, name=info.name, generation=info.generation, source_id=source)
 
 
-def _batches(media: Blobs, prefix: str, since: datetime | None, before: datetime) -> Iterator[list[BlobInfo]]:
-    new = (info for info in media.list(prefix) if info.updated <= before and (since is None or info.updated > since))
+def _batches(blobs: Blobs, prefix: str, since: datetime | None, before: datetime) -> Iterator[list[BlobInfo]]:
+    new = (info for info in blobs.list(prefix) if info.updated <= before and (since is None or info.updated > since))
     while batch := list(islice(new, BATCH)):
         yield batch

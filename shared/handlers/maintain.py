@@ -80,6 +80,7 @@ class Deps:
 
     documents: Documents
     media: Blobs
+    evidence: Blobs
     bus: Bus
     clock: Clock
     bucket: str
@@ -135,7 +136,7 @@ def sweep(deps: Deps) -> Mapping[str, int]:
 
 def _tidy(run: _Run) -> datetime | None:
     deps = run.deps
-    found = leftovers.Deps(deps.documents, deps.media, deps.bus, deps.bucket, deps.cleaners)
+    found = leftovers.Deps(deps.documents, deps.media, deps.evidence, deps.bus, deps.bucket, deps.cleaners)
     return leftovers.tidy(found, run.now, run.last.looked_until, run.counts)
 
 

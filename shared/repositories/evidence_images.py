@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from shared.domain.evidence_images import EvidenceImage
+from collections.abc import Sequence
+
+from shared.domain.evidence_images import MAX_IMAGES, EvidenceImage
 from shared.ports import Create, Documents, Filter, Order, Query
 from shared.records import from_data, to_data
 
 COLLECTION = "evidence_images"
+EVENTS_AT_ONCE = 30
+"""As many as one query may name."""
 
 
 def creation(image: EvidenceImage) -> Create:
@@ -27,3 +31,20 @@ def of_incident(
     query = Query(COLLECTION, (Filter("incident_id", "==", incident_id),), (Order("id"),))
     page = documents.query(query, limit=limit, cursor=cursor)
     return [from_data(EvidenceImage, document.data) for document in page.documents], page.next_cursor
+
+
+def of_ai_events(documents: Documents, ai_event_ids: Sequence[int]) -> dict[int, list[EvidenceImage]]:
+    """The pictures that came with each of these, in the order they were sent."""
+    found: dict[int, list[EvidenceImage]] = {ai_event_id: [] for ai_event_id in ai_event_ids}
+    for start in range(0, len(ai_event_ids), EVENTS_AT_ONCE):
+        wanted = Filter("ai_event_id", "in", list(ai_event_ids[start : start + EVENTS_AT_ONCE]))
+        page = documents.query(Query(COLLECTION, (wanted,)), limit=EVENTS_AT_ONCE * MAX_IMAGES)
+        for image in sorted((from_data(EvidenceImage, each.data) for each in page.documents), key=lambda each: each.id):
+            found[image.ai_event_id].append(image)
+    return found
+
+
+def exist(documents: Documents, image_ids: Sequence[int]) -> set[int]:
+    """Those of the pictures that have a record, whatever it says."""
+    found = documents.get_many([(COLLECTION, str(image_id)) for image_id in image_ids])
+    return {int(document.id) for document in found if document is not None}

@@ -62,8 +62,9 @@ def signal_creation(signal: Signal) -> Create:
 
 
 def ai_event_creation(event: AiEvent) -> Create:
-    """The write that stores an accepted observation."""
-    return Create(AI_EVENTS, str(event.id), to_data(event))
+    """The write that stores an accepted observation, with what it is queried by as fields of its own."""
+    own = {"beacon_id": event.observation.beacon_id, "below_threshold": event.incident_id is None}
+    return Create(AI_EVENTS, str(event.id), {**to_data(event), **own})
 
 
 def find(documents: Documents, incident_id: str) -> tuple[Incident, str] | None:

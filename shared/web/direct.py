@@ -8,17 +8,15 @@ refused, breaks off or is given up leaves none.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import re
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, cast
 
 from fastapi import APIRouter, Request
-from starlette.exceptions import HTTPException
 
 from shared import ids
 from shared.domain.analysis import analysis_of
@@ -30,8 +28,7 @@ from shared.handlers import direct
 from shared.ports import BlobInfo, Blobs
 from shared.web.feed import Feed, ReaderEnded
 from shared.web.forms import FileForm
-
-T = TypeVar("T")
+from shared.web.receiving import chunks, in_thread
 
 MAX_FILE_BYTES = 32 << 20
 """SPEC §2's 32 MB, as the 32 MiB at which Cloud Run ends a request (there, the form's own bytes count too)."""
@@ -47,7 +44,6 @@ MAX_REQUESTS = 8
 MAX_DETECTIONS = 2
 """At a time, in one process: detection uses all cores it gets, so more would only make each slower."""
 
-IDLE_SECONDS = 30.0
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _INTEGER = re.compile(r"\d{1,9}", re.ASCII)
 
@@ -121,7 +117,7 @@ class _Desk:
             max_file_bytes=MAX_FILE_BYTES,
         )
         with self._place():
-            deps = await _in_thread(self._receiving, self._deps)
+            deps = await in_thread(self._receiving, self._deps)
             asset_id = ids.new_uuid()
             stored = await self._receive(request, form, deps.scoring.media, direct_name_of(asset_id))
             upload = direct.Upload(
@@ -131,7 +127,7 @@ class _Desk:
                 step=int(form.values.get("step", 1)),
                 filename=form.filename,
             )
-            asset = await _in_thread(self._detecting, partial(direct.analyse, upload, deps))
+            asset = await in_thread(self._detecting, partial(direct.analyse, upload, deps))
         return DirectAnalysis(**analysis_of(asset), analysisId=asset_id, verdict=verdict_of(asset))
 
     @contextmanager
@@ -148,7 +144,7 @@ class _Desk:
         feed = Feed()
         storing: asyncio.Future[BlobInfo] | None = None
         try:
-            async for chunk in _chunks(request):
+            async for chunk in chunks(request, _too_large()):
                 for block in form.feed(chunk):
                     storing = storing or self._start_storing(feed, media, name)
                     await feed.send(block)
@@ -169,32 +165,9 @@ class _Desk:
             stream = cast("BinaryIO", feed)
             return media.put(name, stream, content_type="application/octet-stream", if_generation=0)
 
-        storing = _in_thread(self._receiving, put)
+        storing = in_thread(self._receiving, put)
         storing.add_done_callback(lambda _: feed.reader_ended())
         return storing
-
-
-def _in_thread(executor: Executor, call: Callable[[], T]) -> asyncio.Future[T]:
-    """The result of `call`, made in a thread that logs in the request's context."""
-    return asyncio.get_running_loop().run_in_executor(executor, contextvars.copy_context().run, call)
-
-
-async def _chunks(request: Request) -> AsyncIterator[bytes]:
-    """The body as it arrives. Raises `TooLarge`, 408 for a client that stands still, and `ClientDisconnect`."""
-    stream = aiter(request.stream())
-    while True:
-        try:
-            async with asyncio.timeout(IDLE_SECONDS):
-                chunk = await anext(stream)
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            raise HTTPException(408, f"Nothing arrived for {IDLE_SECONDS:.0f} seconds.") from None
-        except HTTPException as error:
-            if error.status_code == 413:
-                raise _too_large() from None
-            raise
-        yield chunk
 
 
 def _too_large() -> TooLarge:

@@ -79,13 +79,13 @@ def router(deps: Callable[[], evidence.Deps]) -> APIRouter:
     def get_image(incident_id: str, image_id: int, caller: Viewer) -> RedirectResponse:
         incident = evidence.incident_for(incident_id, caller, deps().documents)
         image = evidence.image_of(incident, image_id, deps().documents)
-        return _redirect(evidence.link_for(image, caller.name, Purpose.LINK, deps()))
+        return redirect(evidence.link_for(image, caller.name, Purpose.LINK, deps()))
 
     @routes.get("/incidents/{incident_id}/media/{asset_id}", status_code=307, response_class=RedirectResponse)
     def get_media(incident_id: str, asset_id: str, caller: Operator) -> RedirectResponse:
         incident = evidence.incident_for(incident_id, caller, deps().documents)
         asset = evidence.asset_of(incident, asset_id, deps().documents)
-        return _redirect(evidence.media_link_for(asset, incident, caller.name, deps()))
+        return redirect(evidence.media_link_for(asset, incident, caller.name, deps()))
 
     @routes.get("/incidents/{incident_id}/views")
     def list_views(incident_id: str, caller: Operator, limit: Limit = 100, cursor: str | None = None) -> ViewList:
@@ -96,7 +96,7 @@ def router(deps: Callable[[], evidence.Deps]) -> APIRouter:
     return routes
 
 
-def _redirect(url: str) -> RedirectResponse:
+def redirect(url: str) -> RedirectResponse:
     """A link that is valid for minutes must be in nobody's cache."""
     return RedirectResponse(url, 307, {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
 

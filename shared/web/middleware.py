@@ -115,9 +115,9 @@ class DeclaredLengthLimit:
 
     def _limit(self, path: str) -> tuple[int, str]:
         """In bytes, and what to do instead."""
-        if path in self._file_routes:
-            return self._file_routes[path], "; ask POST /video/upload-url where to put a large file"
-        return self._max_bytes, ""
+        limit = self._file_routes.get(path, self._max_bytes)
+        takes_videos = path in self._file_routes and not path.startswith(DEVICE_PREFIX)
+        return limit, "; ask POST /video/upload-url where to put a large file" if takes_videos else ""
 
 
 def _bearer_token(scope: Scope) -> str:

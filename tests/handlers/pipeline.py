@@ -269,8 +269,9 @@ class Pipeline:
         return direct.Deps(self.documents, WordProbe(), self.scoring_deps(), self.clock, self.machine)
 
     def maintain_deps(self, *cleaners: leftovers.Cleaner) -> maintain.Deps:
-        """What the sweeper needs."""
-        return maintain.Deps(self.documents, self.media, self.bus, self.clock, BUCKET, GRACE, cleaners, self.video)
+        """What the sweeper needs. The pictures of signals lie in the same bucket here, under a prefix of their own."""
+        blobs = (self.media, self.media)
+        return maintain.Deps(self.documents, *blobs, self.bus, self.clock, BUCKET, GRACE, cleaners, self.video)
 
     def replay_deps(self) -> replays.Deps:
         """What an order to replay a stage needs."""

@@ -156,8 +156,9 @@ def test_objects_are_written_only_where_their_arrival_is_not_announced() -> None
         role
         for function in DECLARED.functions.values()
         for role in function.roles
-        if role.resource.startswith("bucket/") and not role.role.endswith("Viewer")
+        if role.resource == "bucket/media" and not role.role.endswith("Viewer")
     ]
+    assert [name for name, bucket in DECLARED.buckets.items() if bucket.notifications] == ["media"]
     own = {DIRECT_PREFIX, timelines.PREFIX, QUARANTINE_PREFIX, RELEASED_PREFIX}
     # The sweeper deletes what has moved into quarantine; what Video Intelligence writes for moderate starts annotate.
     assert {role.prefix for role in writing} == {*own, MEDIA_PREFIX, ANNOTATIONS_PREFIX}
@@ -170,7 +171,7 @@ def test_objects_are_written_only_where_their_arrival_is_not_announced() -> None
 
 def is_announced(role: topology.Role, announced: list[str]) -> bool:
     """Whether who has the role may write objects whose arrival is told of."""
-    writes = role.resource.startswith("bucket/") and not role.role.endswith("Viewer")
+    writes = role.resource == "bucket/media" and not role.role.endswith("Viewer")
     return writes and any((role.prefix or "").startswith(prefix) for prefix in announced)
 
 
@@ -191,14 +192,21 @@ def test_who_signs_upload_urls_may_create_what_they_allow_and_nothing_else() -> 
 
 def test_who_looks_for_objects_that_may_be_absent_may_list_the_bucket() -> None:
     """Cloud Storage answers 403 instead of 404 to those who may not, and a role with a prefix never lets them."""
-    looking = [name for name in FUNCTIONS if "blobs.connect(" in main_of(name)]
+    listing = {"roles/storage.objectViewer", "roles/storage.objectUser"}
+    looking = {
+        (name, f"bucket/{bucket}")
+        for name in FUNCTIONS
+        for bucket in DECLARED.buckets
+        if f"blobs.connect(config.{bucket}_bucket" in main_of(name)
+    }
     whole = {
-        name
+        (name, role.resource)
         for name, function in DECLARED.functions.items()
         for role in function.roles
-        if (role.role, role.resource, role.prefix) == ("roles/storage.objectViewer", "bucket/media", None)
+        if role.role in listing and role.prefix is None
     }
-    assert set(looking) <= whole
+    assert ("signals", "bucket/evidence") in looking
+    assert looking <= whole
 
 
 def test_every_route_of_the_code_is_declared_for_the_function_that_has_it() -> None:

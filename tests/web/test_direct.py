@@ -18,6 +18,7 @@ from shared.errors import Retryable
 from shared.ports import Query
 from shared.settings import EmbeddedSettings
 from shared.web import direct as routes
+from shared.web import receiving
 from tests.unit.detection.videos import encode, sound_only
 from tests.web.test_forms import END, part
 
@@ -258,7 +259,7 @@ class TestTrouble:
         assert kept(home) == []
 
     def test_a_client_that_stands_still_is_let_go(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(routes, "IDLE_SECONDS", 0.05)
+        monkeypatch.setattr(receiving, "IDLE_SECONDS", 0.05)
         status, body, _ = asyncio.run(_asked(home, "/analysis", [part("video", b"x" * 100)], {}, ends=asyncio.sleep(9)))
         assert (status, json.loads(body)) == (408, {"detail": "Nothing arrived for 0 seconds."})
         assert kept(home) == []

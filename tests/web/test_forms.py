@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import Malformed, Permanent, TooLarge
-from shared.web.forms import MAX_FIELD_BYTES, MAX_PARTS, FileForm
+from shared.web.form_parts import MAX_PARTS
+from shared.web.forms import MAX_FIELD_BYTES, FileForm
 
 BOUNDARY = b"edge"
 MAX_FILE = 4096

@@ -121,11 +121,6 @@ class TestSignals:
         reply = client.post(VIOLENCE, json=SIGNAL)
         assert (reply.status_code, reply.json()) == (400, {"error": "Beacon not found or inactive"})
 
-    def test_images_are_refused_clearly_for_now(self, client: TestClient) -> None:
-        reply = client.post(VIOLENCE, files={"images": b"jpeg"}, data={"beacon_id": "gate"})
-        assert reply.status_code == 415
-        assert "error" in reply.json()
-
     @pytest.mark.parametrize(("sent", "status"), [("Application/JSON; charset=utf-8", 201), ("application/jsonx", 415)])
     def test_the_media_type_is_compared_as_such(self, client: TestClient, sent: str, status: int) -> None:
         reply = client.post(VIOLENCE, content=json.dumps(SIGNAL), headers={"Content-Type": sent})

@@ -1,7 +1,8 @@
 """Serves a `BlobFolder` as Cloud Storage would, so that Google's client library and signed URLs work without it.
 
-`signed_routes` is safe to expose: it serves nothing without a valid V4 signature. `create_blob_server` adds the JSON
-API, which has no authentication: it is for `STORAGE_EMULATOR_HOST` in tests and on a developer's machine, on loopback.
+`signed_routes` is safe to expose: without a valid V4 signature it serves nothing but buckets that are public.
+`create_blob_server` adds the JSON API, which has no authentication: it is for `STORAGE_EMULATOR_HOST` in tests and on a
+developer's machine, on loopback.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ def signed_routes(
     folder: BlobFolder,
     *,
     buckets: Collection[str],
+    public_buckets: Collection[str] = (),
     keys: Mapping[str, RSAPublicKey],
     origin: str | None = None,
     allowed_origins: Collection[str] = (),
@@ -34,12 +36,14 @@ def signed_routes(
 ) -> list[BaseRoute]:
     """Routes `/{bucket}/{object}` to be mounted at the root of an application, before any catch-all.
 
+    Of the `buckets`, the `public_buckets` may be read by anybody (none of their objects be listed or written).
     `keys` are `LocalSigningKey.trusted`; `origin` is the base URL of signed URLs; `allowed_origins` are the pages
     (`*`: all) whose browsers may use them. A client silent for `idle_seconds` in the middle of a body is given up.
     """
     access = SignedAccess(
         keys=keys,
         buckets=tuple(buckets),
+        public_buckets=frozenset(public_buckets),
         origin=origin,
         allowed_origins=tuple(allowed_origins),
         now=now,

@@ -1,7 +1,8 @@
-"""Cloud Storage's XML API over a `BlobFolder`, for V4-signed URLs only.
+"""Cloud Storage's XML API over a `BlobFolder`, for V4-signed URLs, and for reading from public buckets.
 
 Whoever shows a valid signature, or the id of a session that a signed request started, may do exactly what was signed;
-everybody else gets 403. Nothing here may be reached in another way: these routes are exposed to strangers.
+anybody may GET an object of a public bucket; everybody else gets 403. Nothing here may be reached in another way: these
+routes are exposed to strangers.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class SignedAccess:
     keys: Mapping[str, RSAPublicKey]
     buckets: Collection[str]
     origin: str | None = None
+    public_buckets: Collection[str] = ()
     allowed_origins: Collection[str] = ()
     now: Callable[[], datetime] = utc_now
     idle_seconds: float = blob_http.IDLE_SECONDS
@@ -114,6 +116,8 @@ class XmlApi:
     def _authorise(self, request: Request) -> None:
         query = request.scope["query_string"].decode("latin-1")
         if not v4_signature.is_signed(query):
+            if self._bucket in self._access.public_buckets and request.method in {"GET", "HEAD"}:
+                return
             raise ServiceError(403, "AccessDenied", "Access denied.")
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.scope["headers"]]
         arrived = ArrivedRequest(request.method, request.scope["raw_path"].decode("latin-1"), query, headers)
