@@ -1,7 +1,7 @@
 """Signals with and without images: `python -m bench.signal_images`.
 
-The embedded server in a process of its own, asked over HTTP on loopback. Each row has its own beacons, so that incidents
-open and absorb as they do in a fleet. The exit status is 1 if a signal was refused, or got no reply.
+The embedded server in a process of its own, asked over HTTP on loopback. Each row has its own beacons, so that they
+open and absorb as in a fleet. The exit status is 1 if a signal was refused, or got no reply.
 """
 
 from __future__ import annotations

@@ -14,10 +14,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, BinaryIO
 
-from shared.adapters.embedded.blob_folder import BlobFolder
-from shared.adapters.embedded.blobs import FolderBlobs
 from shared.domain.guards import Guard
 from shared.domain.incident_steps import Acknowledge, Assign, Hold, Remark, Resolve, Start, Step
+from shared.handlers.answering import GuardsAnswer
+from shared.handlers.incident_actions import Order
+
+from shared.adapters.embedded.blob_folder import BlobFolder
+from shared.adapters.embedded.blobs import FolderBlobs
 from shared.domain.incidents import (
     Beacon,
     Incident,
@@ -30,8 +33,6 @@ from shared.domain.incidents import (
 from shared.domain.submissions import Answer, RepetitionKey
 from shared.errors import Permanent
 from shared.handlers import answering, incident_actions, notify, observe, signals, submissions
-from shared.handlers.answering import GuardsAnswer
-from shared.handlers.incident_actions import Order
 from shared.handlers.submissions import Submission
 from shared.ids import TimeOrderedIds
 from shared.outbox import publish_pending
