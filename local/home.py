@@ -50,6 +50,7 @@ from shared.handlers import (
     direct,
     escalate,
     evidence,
+    incident_records,
     ingest,
     labelling,
     looking,
@@ -80,6 +81,7 @@ from shared.web import (
     analysis,
     beacons,
     feedback,
+    incident_timeline,
     incidents,
     labels,
     replay_orders,
@@ -91,6 +93,7 @@ from shared.web import devices as device_routes
 from shared.web import direct as direct_routes
 from shared.web import evidence as evidence_routes
 from shared.web import evidence_bundles as bundle_routes
+from shared.web import incident_actions as action_routes
 from shared.web import moderation as moderation_routes
 from shared.web import replays as replay_routes
 from shared.web import signals as signal_routes
@@ -237,6 +240,7 @@ class Home:
             analyze.Deps(self.documents, self.media, self.queue, self._clock, bucket_name("media")),
         )
         direct_deps = direct.Deps(self.documents, StreamProbe(), self._scoring, self._clock)
+        acting_deps = incident_records.Deps(self.documents, self.queue, self._clock)
         reporting = submissions.Deps(signals.Deps(self._observe, self.queue), self.evidence, EvidencePictures())
         signal_deps = signal_routes.Deps(reporting, self.links)
         replay_deps = replays.Deps(self.documents, self.media, self.queue, self._clock, bucket_name("media"))
@@ -257,6 +261,8 @@ class Home:
             labels.router(lambda: self.documents),
             timeline.router(lambda: self.documents, lambda: self.media),
             incidents.router(lambda: self.documents),
+            action_routes.router(lambda: acting_deps),
+            incident_timeline.router(lambda: self.documents),
             ai_events.router(lambda: evidence_deps),
             evidence_routes.router(lambda: evidence_deps),
             bundle_routes.router(lambda: bundling_deps),

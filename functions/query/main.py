@@ -10,7 +10,7 @@ from shared import logs, settings
 from shared.adapters.google import blobs, documents, health
 from shared.adapters.system_clock import SystemClock
 from shared.repositories import components
-from shared.web import analysis, incidents, labels, replays, service, timeline
+from shared.web import analysis, labels, replays, service, timeline
 from shared.web import app as web
 from shared.web.access import Access
 
@@ -23,7 +23,7 @@ checks: dict[str, service.Check] = {"blobs": lambda: media().stat("media/health"
 parts = cache(lambda: components.checks(store(), SystemClock()))
 deps = cache(lambda: service.Deps(store(), SystemClock(), {**checks, **parts()}, auth_enabled=True))
 
-routers = [part.router(store) for part in (analysis, incidents, labels, replays)]
+routers = [part.router(store) for part in (analysis, labels, replays)]
 routers += [timeline.router(store, media), service.router(deps)]
 application = web.create_app(routers, access=Access(config.callers()), allowed_origins=config.allowed_origins)
 

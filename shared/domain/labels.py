@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from shared.domain.assets import Asset, Detection, are_shown_lines
 from shared.domain.detections import Segment
+from shared.domain.stages import Stage, whole_ledger
 from shared.errors import Malformed
 
 MAX_COMMENT_CHARACTERS = 2000
@@ -35,6 +36,8 @@ class Label(StrEnum):
 class FeedbackLabel:
     """One person's word on one verdict, with all that training will need of the verdict it speaks of.
 
+    It was given as feedback, with a `rating` of 1 to 5, or by resolving the incident `incident_id`, without one.
+
     `object_name` and `generation` name the file; `segments`, `peak_probability`, `sensitivity` and `model` are what the
     detector said when the person saw it, which a later replay does not change. `verdict` is its name (`verdict_name`),
     empty in labels from before there was one; `step` and `look` are the detection's. `reused_from`: the asset whose
@@ -47,7 +50,7 @@ class FeedbackLabel:
     generation: int | None
     label: Label
     accuracy: Accuracy
-    rating: int
+    rating: int | None
     comments: str
     segments: tuple[Segment, ...]
     peak_probability: float
@@ -59,6 +62,45 @@ class FeedbackLabel:
     step: int = 1
     look: str = ""
     reused_from: str | None = None
+    incident_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Word:
+    """What a person said of an asset's verdict, and when. `label_id` is the id of the label that it becomes."""
+
+    label_id: str
+    accuracy: Accuracy
+    comments: str
+    said_by: str
+    said_at: datetime
+    rating: int | None = None
+    incident_id: str | None = None
+
+
+def label_from(word: Word, asset: Asset, found: Detection) -> FeedbackLabel:
+    """The label that a word on the present verdict of an asset becomes. Raises `Malformed` as `label_of`."""
+    return FeedbackLabel(
+        id=word.label_id,
+        asset_id=asset.id,
+        object_name=asset.object_name,
+        generation=asset.generation,
+        label=label_of(found, word.accuracy),
+        accuracy=word.accuracy,
+        rating=word.rating,
+        comments=word.comments,
+        segments=found.segments,
+        peak_probability=found.peak_probability,
+        sensitivity=found.sensitivity,
+        model=found.model,
+        created_by=word.said_by,
+        created_at=word.said_at,
+        verdict=verdict_name(found),
+        step=found.step,
+        look=found.look,
+        reused_from=whole_ledger(asset.stages)[Stage.DETECT].reused_from,
+        incident_id=word.incident_id,
+    )
 
 
 def verdict_name(detection: Detection) -> str:

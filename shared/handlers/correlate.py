@@ -58,18 +58,13 @@ def _observation(message: MediaDetected, asset: Asset) -> Observation:
     count = len(message.segments)
     found = Observation(
         kind=SignalKind.VIOLENCE,
-        beacon_id=place_of(asset),
+        beacon_id=places.id_of(asset),
         confidence=message.confidence,
         description=f"Detected {first.type} from {first.start:.1f} s to {last.end:.1f} s of an upload",
         device_id=message.model,
         asset_id=asset.id,
     )
     return found if count == 1 else replace(found, description=f"{found.description}, in {count} segments")
-
-
-def place_of(asset: Asset) -> str:
-    """Where an upload's observations belong."""
-    return asset.source_id or f"asset:{asset.id}"
 
 
 consumer: Consumer[MediaDetected, Deps] = Consumer(Stage.CORRELATE, partial(decode, MediaDetected), prepare, handle)

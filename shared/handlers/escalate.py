@@ -16,8 +16,8 @@ from shared.domain.moderation.moderated import Moderation, categories_of
 from shared.domain.replays import SENTENCES, Refusal
 from shared.domain.stages import Stage, StageState
 from shared.errors import Retryable
-from shared.handlers import observe
-from shared.handlers.correlate import observed, place_of
+from shared.handlers import observe, places
+from shared.handlers.correlate import observed
 from shared.messages import MediaModerated, decode
 from shared.repositories import assets
 
@@ -55,7 +55,7 @@ def _observation(asset: Asset, moderation: Moderation) -> Observation:
     verdict = moderation.verdict
     return Observation(
         kind=SignalKind.MODERATION,
-        beacon_id=place_of(asset),
+        beacon_id=places.id_of(asset),
         confidence=verdict.confidence,
         description=f"Moderation flagged an upload: {', '.join(categories_of(verdict))}",
         device_id=f"{verdict.profile} {verdict.profile_version}",

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from shared import ids
 from shared.domain.analysis import first_error
 from shared.domain.assets import Asset, Detection
-from shared.domain.labels import Accuracy, FeedbackLabel, check_comments, label_of, verdict_name
+from shared.domain.labels import Accuracy, FeedbackLabel, Word, check_comments, label_from, verdict_name
 from shared.domain.moderation.findings import MediaKind
-from shared.domain.stages import Stage, whole_ledger
 from shared.errors import AlreadyExists, Conflict, NotReady
 from shared.ports import Clock, Documents
 from shared.repositories import assets, labels
@@ -88,29 +87,17 @@ def _detection(asset: Asset) -> Detection:
 
 def _label(label_id: str, feedback: Feedback, asset: Asset, deps: Deps) -> FeedbackLabel:
     found = _detection(asset)
-    verdict = verdict_name(found)
-    if feedback.verdict not in {None, verdict}:
+    if feedback.verdict not in {None, verdict_name(found)}:
         raise Conflict(
             "verdict_replaced",
             "The verdict that this speaks of is no longer the present one: look at the analysis again.",
         )
-    return FeedbackLabel(
-        id=label_id,
-        asset_id=asset.id,
-        object_name=asset.object_name,
-        generation=asset.generation,
-        label=label_of(found, feedback.accuracy),
+    said = Word(
+        label_id=label_id,
         accuracy=feedback.accuracy,
-        rating=feedback.rating,
         comments=feedback.comments,
-        segments=found.segments,
-        peak_probability=found.peak_probability,
-        sensitivity=found.sensitivity,
-        model=found.model,
-        created_by=feedback.given_by,
-        created_at=deps.clock.now(),
-        verdict=verdict,
-        step=found.step,
-        look=found.look,
-        reused_from=whole_ledger(asset.stages)[Stage.DETECT].reused_from,
+        said_by=feedback.given_by,
+        said_at=deps.clock.now(),
+        rating=feedback.rating,
     )
+    return label_from(said, asset, found)

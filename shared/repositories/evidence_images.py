@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from shared.domain.evidence_images import MAX_IMAGES, EvidenceImage
 from shared.ports import Create, Documents, Filter, Order, Query
 from shared.records import from_data, to_data
+from shared.repositories import paging
 
 COLLECTION = "evidence_images"
 EVENTS_AT_ONCE = 30
@@ -31,6 +33,13 @@ def of_incident(
     query = Query(COLLECTION, (Filter("incident_id", "==", incident_id),), (Order("id"),))
     page = documents.query(query, limit=limit, cursor=cursor)
     return [from_data(EvidenceImage, document.data) for document in page.documents], page.next_cursor
+
+
+def since(documents: Documents, incident_id: str, moment: datetime | None, batch: int) -> Iterator[EvidenceImage]:
+    """The incident's pictures from a moment on, or all, the oldest first, read in batches as they are asked for."""
+    where = (Filter("incident_id", "==", incident_id), *paging.since_filter("uploaded_at", moment))
+    query = Query(COLLECTION, where, (Order("uploaded_at"),))
+    return (from_data(EvidenceImage, document.data) for document in paging.every(documents, query, page=batch))
 
 
 def of_ai_events(documents: Documents, ai_event_ids: Sequence[int]) -> dict[int, list[EvidenceImage]]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime
+
 from shared.domain.incident_changes import TimelineEntry
 from shared.ports import Create, Documents, Filter, Order, Query
 from shared.records import from_data, to_data
+from shared.repositories import paging
 
 COLLECTION = "incident_timeline"
 
@@ -21,3 +25,10 @@ def of_incident(
     query = Query(COLLECTION, (Filter("incident_id", "==", incident_id),), (Order("number"),))
     page = documents.query(query, limit=limit, cursor=cursor)
     return [from_data(TimelineEntry, document.data) for document in page.documents], page.next_cursor
+
+
+def since(documents: Documents, incident_id: str, moment: datetime | None, batch: int) -> Iterator[TimelineEntry]:
+    """The incident's entries from a moment on, or all, the first one first, read in batches as they are asked for."""
+    where = (Filter("incident_id", "==", incident_id), *paging.since_filter("at", moment))
+    query = Query(COLLECTION, where, (Order("at"),))
+    return (from_data(TimelineEntry, document.data) for document in paging.every(documents, query, page=batch))

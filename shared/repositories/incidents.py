@@ -8,7 +8,7 @@ from datetime import datetime
 from shared.domain.incident_changes import Change
 from shared.domain.incidents import AiEvent, Incident, Signal, SignalKind, Slot
 from shared.errors import NotFound
-from shared.ports import Create, Document, Documents, Filter, Order, Page, Query, Update, Write
+from shared.ports import Create, Document, Documents, Filter, Order, Query, Update, Write
 from shared.records import from_data, to_data
 from shared.repositories import incident_timelines, paging
 
@@ -93,16 +93,6 @@ def get_many(documents: Documents, incident_ids: tuple[str, ...]) -> list[Incide
     return [_incident(document) for document in found if document is not None]
 
 
-def newest(
-    documents: Documents, *, beacon_id: str | None, limit: int, cursor: str | None
-) -> tuple[list[Incident], str | None]:
-    """A page of incidents, the last opened first, and the cursor of the next page."""
-    where = () if beacon_id is None else (Filter("beacon_id", "==", beacon_id),)
-    query = Query(INCIDENTS, where, (Order("opened_at", descending=True),))
-    page: Page = documents.query(query, limit=limit, cursor=cursor)
-    return [_incident(document) for document in page.documents], page.next_cursor
-
-
 def signals_of(documents: Documents, incident_id: str, limit: int) -> list[Signal]:
     """The incident's latest signals, newest first."""
     query = Query(SIGNALS, (Filter("incident_id", "==", incident_id),), (Order("created_at", descending=True),))
@@ -127,6 +117,13 @@ def signal_count(documents: Documents, incident_id: str, kind: SignalKind | None
     """How many signals the incident has, of one kind or in all."""
     of_kind = () if kind is None else (Filter("kind", "==", kind.value),)
     return documents.count(Query(SIGNALS, (Filter("incident_id", "==", incident_id), *of_kind)))
+
+
+def signals_since(documents: Documents, incident_id: str, since: datetime | None, batch: int) -> Iterator[Signal]:
+    """The incident's signals from a moment on, or all, the oldest first, read in batches as they are asked for."""
+    where = (Filter("incident_id", "==", incident_id), *paging.since_filter("created_at", since))
+    query = Query(SIGNALS, where, (Order("created_at"),))
+    return (from_data(Signal, document.data) for document in paging.every(documents, query, page=batch))
 
 
 def last_signal_at(documents: Documents, incident_id: str) -> datetime | None:

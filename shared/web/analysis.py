@@ -13,7 +13,7 @@ from shared.domain.assets import Asset
 from shared.domain.budgets import EXPLANATIONS
 from shared.domain.context import Context
 from shared.domain.detections import AnalysisData, ViolenceDetection
-from shared.domain.incidents import Incident
+from shared.domain.incidents import Incident, Place, Standing
 from shared.domain.labels import verdict_of
 from shared.domain.moderation.moderated import Moderation
 from shared.domain.moderation.receipts import Verdict
@@ -29,9 +29,10 @@ from shared.domain.stages import (
     stage_progress,
     whole_ledger,
 )
+from shared.handlers import places
 from shared.ports import Documents
 from shared.repositories import assets, incidents
-from shared.web.incidents import IncidentSummary, summarise
+from shared.web.incident_replies import IncidentSummary, summarise
 
 
 class StageReply(BaseModel):
@@ -113,6 +114,15 @@ class QuarantineReply(BaseModel):
     until: datetime | None
 
 
+class PlaceReply(BaseModel):
+    """Where the upload comes from: the beacon its `source_id` names, or a place of its own (`known` false)."""
+
+    beacon_id: str
+    location: str
+    known: bool
+    active: bool
+
+
 class AnalysisReply(BaseModel):
     """AnalysisData with V's field names, and around it what the pipeline knows.
 
@@ -126,6 +136,7 @@ class AnalysisReply(BaseModel):
     asset_id: str
     state: str
     source_id: str | None
+    place: PlaceReply
     filename: str | None
     created_at: datetime
     summary: str
@@ -176,7 +187,8 @@ def router(documents: Callable[[], Documents]) -> APIRouter:
     @routes.get("/analysis/{asset_id}")
     def get_analysis(asset_id: str) -> AnalysisReply:
         asset = assets.get(documents(), asset_id)
-        return _analysis_reply(asset, incidents.get_many(documents(), asset.incident_ids))
+        place = places.of_source(documents(), asset.source_id)
+        return _analysis_reply(asset, place, incidents.get_many(documents(), asset.incident_ids))
 
     @routes.get("/video/status/{task_id}")
     def get_status(task_id: str) -> StatusReply:
@@ -185,11 +197,12 @@ def router(documents: Callable[[], Documents]) -> APIRouter:
     return routes
 
 
-def _analysis_reply(asset: Asset, found: list[Incident]) -> AnalysisReply:
+def _analysis_reply(asset: Asset, place: Place, found: list[Incident]) -> AnalysisReply:
     return AnalysisReply(
         asset_id=asset.id,
         state=asset_state(asset.stages),
         source_id=asset.source_id,
+        place=_place_reply(asset, place),
         filename=asset.filename,
         created_at=asset.created_at,
         peakProbability=asset.detection.peak_probability if asset.detection else None,
@@ -211,6 +224,15 @@ def _analysis_reply(asset: Asset, found: list[Incident]) -> AnalysisReply:
         stages=_stages(asset),
         incidents=[summarise(incident) for incident in found],
         **analysis_of(asset),
+    )
+
+
+def _place_reply(asset: Asset, place: Place) -> PlaceReply:
+    return PlaceReply(
+        beacon_id=places.id_of(asset),
+        location=place.location,
+        known=place.standing is not Standing.UNKNOWN,
+        active=place.standing is Standing.ACTIVE,
     )
 
 

@@ -73,7 +73,7 @@ def router(deps: Callable[[], evidence.Deps]) -> APIRouter:
     def list_images(incident_id: str, caller: Viewer, limit: Limit = 100, cursor: str | None = None) -> ImageList:
         incident = evidence.incident_for(incident_id, caller, deps().documents)
         found, following = evidence_images.of_incident(deps().documents, incident.id, limit=limit, cursor=cursor)
-        return ImageList(images=[_image(image) for image in found], next_cursor=following)
+        return ImageList(images=[shown_image(image) for image in found], next_cursor=following)
 
     @routes.get("/incidents/{incident_id}/images/{image_id}", status_code=307, response_class=RedirectResponse)
     def get_image(incident_id: str, image_id: int, caller: Viewer) -> RedirectResponse:
@@ -101,7 +101,8 @@ def redirect(url: str) -> RedirectResponse:
     return RedirectResponse(url, 307, {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
 
 
-def _image(image: EvidenceImage) -> ImageReply:
+def shown_image(image: EvidenceImage) -> ImageReply:
+    """A picture as it is shown: by a path that logs who looks."""
     path = None if image.deleted_at else f"/incidents/{image.incident_id}/images/{image.id}"
     return ImageReply(
         image_id=image.id,

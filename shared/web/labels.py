@@ -15,18 +15,22 @@ from shared.repositories import assets, labels
 
 
 class LabelReply(BaseModel):
-    """One word of feedback and the label it became; `verdict` is the one it speaks of, `model` whose that was."""
+    """One word of feedback and the label it became; `verdict` is the one it speaks of, `model` whose that was.
+
+    `incident_id`: the incident whose resolution it was; then there is no rating.
+    """
 
     feedback_id: str
     analysisId: str
     label: str
     accuracy: str
-    rating: int
+    rating: int | None
     comments: str
     model: str
     verdict: str
     peakProbability: float
     created_by: str
+    incident_id: str | None
     created_at: datetime
 
 
@@ -66,5 +70,6 @@ def _shown(label: FeedbackLabel) -> LabelReply:
         verdict=label.verdict,
         peakProbability=label.peak_probability,
         created_by=label.created_by,
+        incident_id=label.incident_id,
         created_at=label.created_at,
     )

@@ -169,11 +169,10 @@ _CHECKS: Mapping[str, Callable[[str], object]] = {
 def reply(answer: Answer, links: EvidenceLinks) -> tuple[int, dict[str, Any]]:
     """Status and body, field by field as the source has them."""
     if answer.joined is None:
-        least = PROFILES[answer.kind].threshold
         return 200, {
             "status": answer.became.value,
             "ai_event_id": answer.ai_event_id,
-            "message": f"Confidence {answer.confidence:.2f} below threshold {least:.2f}",
+            "message": _why_logged_only(answer),
             "images_received": len(answer.images),
         }
     body = {
@@ -190,6 +189,13 @@ def reply(answer: Answer, links: EvidenceLinks) -> tuple[int, dict[str, Any]]:
     if answer.became is Became.SIGNAL_ADDED:
         return 200, {**body, "images": images}
     return 201, {**body, "device_id": answer.device_id, "images": images}
+
+
+def _why_logged_only(answer: Answer) -> str:
+    least = PROFILES[answer.kind].threshold
+    if answer.confidence < least:
+        return f"Confidence {answer.confidence:.2f} below threshold {least:.2f}"
+    return f"Signals of kind {answer.kind.value} take no part in incidents here"
 
 
 def _shown(image: AnsweredImage, links: EvidenceLinks) -> dict[str, Any]:

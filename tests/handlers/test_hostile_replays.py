@@ -15,8 +15,9 @@ from shared.domain.stages import AssetState, Stage, StageState, asset_state
 from shared.handlers import replays
 from shared.outbox import publish_pending
 from shared.ports import Delivery, Documents, Filter, Query
-from shared.repositories import incidents
+from shared.repositories import incident_search, incidents
 from shared.repositories import replays as stored
+from shared.repositories.incident_search import Search
 from tests.fakes import ManualClock
 from tests.handlers.pipeline import LEASE, SUBSCRIBERS, Pipeline, WordDetector
 from tests.hostile import HostileDocuments, HostileWorld
@@ -106,5 +107,5 @@ def _states(store: Documents, asset_id: str) -> dict[str, str]:
 
 
 def _signals(store: Documents, beacon_id: str) -> list[int]:
-    found, _ = incidents.newest(store, beacon_id=beacon_id, limit=10, cursor=None)
+    found, _ = incident_search.find(store, Search(beacon_id=beacon_id), limit=10, cursor=None)
     return [incidents.signal_count(store, incident.id) for incident in found]

@@ -22,7 +22,8 @@ from shared.domain.stages import AssetState, WorkState, asset_state
 from shared.handlers import maintain, observe
 from shared.ports import Delivery, Filter, OperationState, Query, VideoAnnotation
 from shared.records import to_data
-from shared.repositories import components, incidents
+from shared.repositories import components, incident_search, incidents
+from shared.repositories.incident_search import Search
 from tests.fakes import NOON, ManualClock
 from tests.handlers.pipeline import BUCKET, LEASE, PROFILES, Pipeline, ScriptedVideo, WordDetector
 from tests.hostile import HostileDocuments, HostileWorld
@@ -140,7 +141,7 @@ def _check(seed: int, pipeline: Pipeline, world: HostileWorld, asset_ids: list[s
     expected = [AssetState.FAILED if word == "broken" else AssetState.DONE for _ in PLACES for word in WORDS]
     assert states == expected, seed
     for place in PLACES:
-        found, _ = incidents.newest(store, beacon_id=place, limit=10, cursor=None)
+        found, _ = incident_search.find(store, Search(beacon_id=place), limit=10, cursor=None)
         assert len(found) == 1 + earlier, seed
         assert incidents.signal_count(store, found[0].id) == WORDS.count("fight"), seed
         assert found[0].previous_incident_id == (found[1].id if earlier else None), seed

@@ -11,7 +11,7 @@ from shared.delivery import REJECTED
 from shared.domain.incidents import Beacon
 from shared.domain.stages import AssetState, Stage, StageState, asset_state
 from shared.ports import Delivery, Query
-from shared.repositories import beacons, incidents
+from shared.repositories import beacons, incident_timelines, incidents
 from tests.handlers.pipeline import ListBus, Pipeline, ledger, run_through
 
 
@@ -53,6 +53,29 @@ def test_an_upload_without_a_source_is_a_place_of_its_own(pipeline: Pipeline, bu
     incident = incidents.get(pipeline.documents, pipeline.asset(asset_id).incident_ids[0])
     assert incident.beacon_id == f"asset:{asset_id}"
     assert incident.beacon_location == "Unknown place"
+
+
+@pytest.mark.parametrize(
+    ("beacon", "location", "standing"),
+    [
+        (Beacon("gate", "Front gate", active=True), "Front gate", "active"),
+        (Beacon("gate", "Front gate", active=False), "Front gate", "inactive"),
+        (None, "gate", "unknown"),
+    ],
+)
+def test_an_upload_s_fight_is_never_lost_for_want_of_a_beacon(
+    beacon: Beacon | None, location: str, standing: str, pipeline: Pipeline, bus: ListBus
+) -> None:
+    """Devices of a deactivated place are refused; what was seen in its uploads is told, and that it is deactivated."""
+    if beacon is not None:
+        beacons.put(pipeline.documents, beacon)
+    asset_id, notification = pipeline.upload("fight")
+    run_through(pipeline, bus, notification)
+    incident = incidents.get(pipeline.documents, pipeline.asset(asset_id).incident_ids[0])
+    assert (incident.beacon_id, incident.beacon_location) == ("gate", location)
+    (opening, *_), _ = incident_timelines.of_incident(pipeline.documents, incident.id, limit=10)
+    assert opening.details["place"] == standing
+    assert len(bus.of_topic("incident-opened")) == 1
 
 
 def test_a_file_that_is_no_video_fails_with_code_and_sentence_and_is_kept(pipeline: Pipeline, bus: ListBus) -> None:

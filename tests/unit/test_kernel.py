@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from shared import ids, logs, settings
 from shared.domain.costs import Machine
 from shared.domain.detections import Segment
+from shared.domain.incidents import SignalKind
 from shared.domain.reuse import ReuseMode
 from shared.errors import Malformed, SettingsError
 from shared.messages import IncidentOpened, MediaDetected, MediaUploaded, decode, decode_finalised, encode
@@ -58,6 +59,13 @@ class TestSettings:
         assert loaded.policy().quiet is None
         assert loaded.api_token is None
         assert loaded.reuse_policy().mode is ReuseMode.SIMILAR
+
+    def test_the_kinds_that_take_part_in_incidents_are_words(self) -> None:
+        assert settings.load(settings.EmbeddedSettings, {}).policy().kinds == set(SignalKind)
+        loaded = settings.load(settings.EmbeddedSettings, {"INCIDENT_KINDS": "Violence, scream,"})
+        assert loaded.policy().kinds == {SignalKind.VIOLENCE, SignalKind.SCREAM}
+        with pytest.raises(SettingsError, match=r"INCIDENT_KINDS \(is no list of violence, scream, moderation"):
+            settings.load(settings.EmbeddedSettings, {"INCIDENT_KINDS": "fights"})
 
     @pytest.mark.parametrize("mode", ReuseMode)
     def test_the_modes_of_reuse_are_words(self, mode: ReuseMode) -> None:

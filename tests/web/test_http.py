@@ -230,6 +230,17 @@ class TestAnalysis:
         status = client.get(f"/video/status/{asset_id}").json()
         assert (status["state"], status["progress"], status["result"]) == ("awaiting_upload", 0, None)
 
+    def test_its_place_is_the_beacon_of_its_source(self, client: TestClient, home: Home) -> None:
+        asset_id = stored(home)
+        known = {"beacon_id": "gate", "location": "Library Entrance", "known": True}
+        assert client.get(f"/analysis/{asset_id}").json()["place"] == {**known, "active": True}
+        client.put("/beacons/gate", json={"location": "Library Entrance", "active": False})
+        assert client.get(f"/analysis/{asset_id}").json()["place"] == {**known, "active": False}
+        unnamed = client.post("/video/upload-url").json()["video_id"]
+        place = client.get(f"/analysis/{unnamed}").json()["place"]
+        own = {"beacon_id": f"asset:{unnamed}", "location": "Unknown place", "known": False, "active": False}
+        assert place == own
+
     def test_a_failed_asset_says_why(self, client: TestClient, home: Home) -> None:
         asset_id = stored(home, ingest=FAILED)
         body = client.get(f"/analysis/{asset_id}").json()
