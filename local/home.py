@@ -24,19 +24,23 @@ from shared.adapters.embedded.blob_notifications import NotificationRelay
 from shared.adapters.embedded.blobs import FolderBlobs
 from shared.adapters.embedded.documents import SqliteDocuments
 from shared.adapters.embedded.image_annotator import RapidAnnotator
+from shared.adapters.embedded.push_log import PushLog
 from shared.adapters.embedded.queue import QueueSubscription, SqliteQueue
 from shared.adapters.embedded.queue_workers import QueueWorkers
 from shared.adapters.embedded.text_analyzer import LexiconAnalyzer
 from shared.adapters.fetching.url_fetcher import UrlFetcher
+from shared.adapters.fetching.webhook_sender import HttpWebhookSender
+from shared.adapters.fetching.webhook_urls import read_receiver
 from shared.adapters.google import gemini_files
 from shared.adapters.system_clock import SystemClock
-from shared.delivery import StageRunner, receive, receive_tick
+from shared.delivery import StageRunner, receive, receive_news, receive_tick
 from shared.detection.contact_sheet import TileSheets
 from shared.detection.detector import load_detector
 from shared.detection.evidence_pictures import EvidencePictures
 from shared.detection.frames import VideoFrames
 from shared.detection.pictures import SafePictures
 from shared.detection.probe import StreamProbe
+from shared.domain.evidence_views import Purpose
 from shared.domain.moderation.patterns import PatternSet
 from shared.errors import SightlineError
 from shared.handlers import (
@@ -45,6 +49,7 @@ from shared.handlers import (
     caching,
     context,
     correlate,
+    delivering,
     detect,
     devices,
     direct,
@@ -58,6 +63,7 @@ from shared.handlers import (
     media_sources,
     moderate,
     moderation_batch,
+    notify,
     observe,
     replays,
     reuse,
@@ -65,6 +71,7 @@ from shared.handlers import (
     signals,
     submissions,
     uploads,
+    webhook_registry,
     witnesses,
 )
 from shared.handlers.evidence_links import EvidenceLinks
@@ -89,6 +96,7 @@ from shared.web import (
     shadows,
     timeline,
 )
+from shared.web import deliveries as delivery_routes
 from shared.web import devices as device_routes
 from shared.web import direct as direct_routes
 from shared.web import evidence as evidence_routes
@@ -99,6 +107,7 @@ from shared.web import replays as replay_routes
 from shared.web import signals as signal_routes
 from shared.web import uploads as upload_routes
 from shared.web import verdict_cache as cache_routes
+from shared.web import webhooks as webhook_routes
 from shared.web.access import Access
 
 MINIMUM_BACKOFF = timedelta(seconds=1)
@@ -107,7 +116,7 @@ MAXIMUM_BACKOFF = timedelta(seconds=60)
 
 PENDING_SECONDS = 5.0
 
-NOT_HERE = frozenset({"annotate", "notify"})
+NOT_HERE = frozenset({"annotate"})
 """Nobody here looks at whole videos, so there are no results to go on with."""
 
 
@@ -224,6 +233,7 @@ class Home:
             "correlate": partial(receive, correlate.consumer, correlate.Deps(self._observe), runner),
             "moderate": partial(receive, moderate.consumer, self._moderate_deps(), runner),
             "escalate": partial(receive, escalate.consumer, escalate.Deps(self._observe), runner),
+            "notify": partial(receive_news, "notify", self._alerting(), self.documents, self._clock),
             "maintain": partial(receive_tick, "maintain", partial(maintain.sweep, self._maintain_deps())),
         }
         declared = functions_here(self._declared)
@@ -253,6 +263,8 @@ class Home:
             signal_routes.router(lambda: signal_deps),
             beacons.router(lambda: self.documents),
             device_routes.router(self._device_deps),
+            webhook_routes.router(self._webhook_deps),
+            delivery_routes.router(lambda: self.documents),
             direct_routes.router(lambda: direct_deps),
             analysis.router(lambda: self.documents),
             replay_orders.router(lambda: replay_deps),
@@ -283,6 +295,19 @@ class Home:
     def evidence_deps(self) -> evidence.Deps:
         """What gives evidence to people."""
         return evidence.Deps(self.documents, self._clock, TimeOrderedIds(self._clock), self.links, self.media)
+
+    def _alerting(self) -> Callable[[Delivery], None]:
+        """Calls guards by the log, and tells webhooks."""
+        link = partial(evidence.link_for, purpose=Purpose.WEBHOOK, deps=self.evidence_deps())
+        posts = HttpWebhookSender(self.config.private_hosts)
+        sending = delivering.Deps(self.documents, self._clock, self.queue, PushLog(), posts, link)
+        deliver = partial(delivering.attempt_due, deps=sending)
+        deps = notify.Deps(self.documents, self._clock, self.queue, deliver, self.config.cool_down())
+        return partial(notify.handle, deps=deps)
+
+    def _webhook_deps(self) -> webhook_registry.Deps:
+        check = partial(read_receiver, private_hosts=self.config.private_hosts)
+        return webhook_registry.Deps(self.documents, self._clock, self.queue, check)
 
     def moderation_deps(self) -> moderation_batch.Deps:
         """What moderates while a client waits. Of buckets, clients may name the one there is."""

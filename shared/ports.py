@@ -854,9 +854,13 @@ class PushSender(Protocol):
 
 @dataclass(frozen=True)
 class WebhookReply:
-    """What the other side answered: `status` is the HTTP status. Its body is never read beyond what TCP needs."""
+    """What the other side answered: `status` is the HTTP status. Its body is never read beyond what TCP needs.
+
+    `retry_after`: the seconds it asks to be left alone, where it says a number of seconds.
+    """
 
     status: int
+    retry_after: float | None = None
 
 
 class WebhookSender(Protocol):

@@ -1,9 +1,10 @@
-"""Between frozen dataclasses and plain values (documents, messages): enums by value, tuples as lists."""
+"""Between frozen dataclasses and plain values (documents, messages): enums by value, tuples as lists, times as text."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from datetime import time
 from enum import Enum
 from functools import cache
 from typing import Any, TypeVar
@@ -35,6 +36,8 @@ def _plain(value: object) -> Any:
         return {entry.name: _plain(getattr(value, entry.name)) for entry in fields(value)}
     if isinstance(value, Enum):
         return value.value
+    if isinstance(value, time):
+        return value.isoformat()
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, Mapping):

@@ -517,7 +517,14 @@ class IncidentsSettings(WebSettings, FirebaseSettings, EvidenceSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RegistrySettings(WebSettings, FirebaseSettings):
+class WebhookSettings:
+    """`private_hosts`: receivers of webhooks within the own network, `host` or `host:port`; others must be public."""
+
+    private_hosts: tuple[str, ...] = variable("WEBHOOK_PRIVATE_HOSTS", _origins, default=())
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegistrySettings(WebSettings, FirebaseSettings, WebhookSettings):
     """The function by which administrators set up places, guards, webhooks and devices."""
 
 
@@ -527,13 +534,27 @@ class AlertSettings:
 
     cool_down_seconds: float | None = variable("ALERT_COOL_DOWN_SECONDS", _seconds, default=None)
 
+    def cool_down(self) -> timedelta | None:
+        """As the handler wants it."""
+        return _optional_seconds(self.cool_down_seconds)
+
 
 @dataclass(frozen=True, kw_only=True)
-class NotifySettings(Settings, AlertSettings, EvidenceSettings):
-    """The function that alerts. `timer_queue`: the Cloud Tasks queue, whole (`projects/…/locations/…/queues/…`)."""
+class NotifySettings(Settings, AlertSettings, EvidenceSettings, WebhookSettings):
+    """The function that alerts. `timer_queue`: the Cloud Tasks queue, whole (`projects/…/locations/…/queues/…`).
+
+    `timer_endpoint` (host:port), `pubsub_origin`, `fcm_origin`: other places than Google's, asked without credentials.
+    """
 
     timer_queue: str | None = variable("TIMER_QUEUE", default=None)
     timer_account: str | None = variable("TIMER_ACCOUNT", default=None)
+    timer_endpoint: str | None = variable("CLOUD_TASKS_ENDPOINT", _address, default=None)
+    pubsub_origin: str = variable("PUBSUB_ORIGIN", default="https://pubsub.googleapis.com")
+    fcm_origin: str | None = variable("FCM_ORIGIN", default=None)
+
+    def emulated_timers(self) -> tuple[str, str] | None:
+        """Where the emulator of Cloud Tasks is, and to which origin its tasks publish; None for Google's own."""
+        return None if self.timer_endpoint is None else (self.timer_endpoint, self.pubsub_origin)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -554,6 +575,7 @@ class EmbeddedSettings(
     LinkSettings,
     AlertSettings,
     UserSettings,
+    WebhookSettings,
 ):
     """The embedded home. Without a token everything is open, and `/` says so; without a key, Gemini is not asked.
 

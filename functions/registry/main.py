@@ -1,24 +1,34 @@
-"""Deployed function `registry`: administrators set up places and devices."""
+"""Deployed function `registry`: administrators set up places, webhooks and devices."""
 
-from functools import cache
+from functools import cache, partial
 
 from fastapi import FastAPI
 from functions_framework import aio
 from starlette.requests import Request
 
 from shared import logs, settings
-from shared.adapters.google import documents, firebase_identities
+from shared.adapters.fetching.webhook_urls import read_receiver
+from shared.adapters.google import bus, documents, firebase_identities
 from shared.adapters.system_clock import SystemClock
+from shared.handlers import webhook_registry
 from shared.handlers.devices import Deps
 from shared.web import app as web
-from shared.web import beacons, devices
+from shared.web import beacons, devices, webhooks
 from shared.web.access import Access
 
 config = settings.load(settings.RegistrySettings)
 logs.configure(config.log_level, project=config.project)
 store, clock = cache(lambda: documents.connect(config.project, config.database)), SystemClock()
 
-routers = [beacons.router(store), devices.router(lambda: Deps(store(), clock))]
+
+@cache
+def hooks() -> webhook_registry.Deps:
+    """The registry of webhooks on Google Cloud, made at the first request."""
+    check = partial(read_receiver, private_hosts=config.private_hosts)
+    return webhook_registry.Deps(store(), clock, bus.connect(config.project), check)
+
+
+routers = [beacons.router(store), devices.router(lambda: Deps(store(), clock)), webhooks.router(hooks)]
 access = Access(config.callers(), firebase_identities.connect(config.project, config.firebase_keys()))
 application = web.create_app(routers, access=access, allowed_origins=config.allowed_origins)
 

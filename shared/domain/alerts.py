@@ -41,9 +41,10 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True)
 class Ask:
-    """One guard asked in one round (from 1)."""
+    """One guard asked in one round (from 1). `guard_name`: as it was then."""
 
     guard_id: str
+    guard_name: str
     round: int
     asked_at: datetime
     answer: Answer | None = None
@@ -64,7 +65,8 @@ class Alert:
     """One alert. `id` is made of the incident and the priority, which only rises: so there is one a rise.
 
     `deadline`: when the present round is over. `because`: why it is in its state, where that needs a reason
-    (`cool_down`, `incident_resolved`, …). `revision` grows with each change.
+    (`cool_down`, `incident_resolved`, …). `revision` grows with each change. `incident_revision`: the incident's when
+    it opened or rose; who took the incident over later knows of that, who did so before does not.
     """
 
     id: str
@@ -73,8 +75,9 @@ class Alert:
     beacon_location: str
     priority: Priority
     cause: AlertCause
-    signal_id: int
+    signal_id: int | None
     created_at: datetime
+    incident_revision: int = 1
     state: AlertState = AlertState.ACTIVE
     because: str | None = None
     round: int = 0
@@ -85,9 +88,24 @@ class Alert:
     revision: int = 1
 
 
+@dataclass(frozen=True)
+class PlaceCall:
+    """The last alert by which somebody was called about a place, or would have been if anybody were there."""
+
+    beacon_id: str
+    alert_id: str
+    priority: Priority
+    called_at: datetime
+
+
 def alert_id(incident_id: str, priority: Priority) -> str:
     """The id of the alert of an opening at, or a rise to, this priority."""
     return f"{incident_id}:{priority.value}"
+
+
+def alert_ids(incident_id: str) -> tuple[str, ...]:
+    """The ids of all alerts an incident can have."""
+    return tuple(alert_id(incident_id, priority) for priority in Priority)
 
 
 class Channel(StrEnum):
@@ -111,6 +129,7 @@ class AlertEvent(StrEnum):
     OPENED = "incident.opened"
     RAISED = "incident.raised"
     EXHAUSTED = "alert.exhausted"
+    TEST = "webhook.test"
 
 
 @dataclass(frozen=True)
@@ -136,6 +155,11 @@ class AlertDelivery:
     last_attempt_at: datetime | None = None
     last_status: str | None = None
     last_error: str | None = None
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it is tried (again)."""
+        return self.state is DeliveryState.PENDING
 
 
 def delivery_id(alert: str, event: AlertEvent, channel: Channel, target: str, round_number: int) -> str:

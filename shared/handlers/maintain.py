@@ -8,6 +8,7 @@ A run, told by a tick that says nothing but "now", looks at
 - assets that are not complete: every stage ended and nobody said so; a stage waits and there is no work for it, because
   its message was lost; the bucket's notification was lost; the file never came (`upload_never_came`);
 - once an hour, what lies about in the bucket and at services (`shared/handlers/leftovers.py`);
+- deliveries of alerts that are due and that nobody attempts, because a timer or a worker was lost: announced again;
 - verdicts that wait for Video Intelligence (`shared/handlers/operations.py`): its operation failed, was lost, takes too
   long, or wrote a result of which nobody heard;
 - flagged files, which go into quarantine, out of it, or are deleted there (`shared/handlers/quarantine.py`).
@@ -47,10 +48,10 @@ from shared.errors import AlreadyExists, Malformed, VersionConflict
 from shared.handlers import leftovers, operations, quarantine
 from shared.handlers.objects import object_of
 from shared.handlers.triggers import trigger_of, work_object
-from shared.messages import TRIGGERS, ObjectFinalised, encode, notification_of
+from shared.messages import TRIGGERS, AlertDue, ObjectFinalised, encode, notification_of
 from shared.outbox import publish_outbox
 from shared.ports import Blobs, Bus, Clock, Document, Documents, OutgoingMessage, Query, VideoAnnotator, Write
-from shared.repositories import assets, components, replays, work
+from shared.repositories import assets, components, deliveries, replays, work
 from shared.repositories.components import MaintenanceRun, Position
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,9 @@ LONGEST = timedelta(minutes=2)
 
 Every kind has an equal share, so that a slow one takes no time from the others.
 """
+
+OVERDUE = timedelta(minutes=1)
+"""How late an alert's delivery may be before its timer counts as lost."""
 
 RETRYING = "retrying"
 """The ledger's code of a pending stage that is tried again."""
@@ -92,7 +96,10 @@ class Deps:
 
 @dataclass
 class _Run:
-    """One run: what it works with, what it did so far, and where the next one goes on."""
+    """One run: what it works with, what it did so far, and where the next one goes on.
+
+    `alerts`: those that were announced in this run.
+    """
 
     deps: Deps
     now: datetime
@@ -100,6 +107,7 @@ class _Run:
     share: timedelta
     counts: Counter[str] = field(default_factory=Counter)
     positions: dict[str, Position] = field(default_factory=dict)
+    alerts: set[str] = field(default_factory=set)
 
 
 Handler = Callable[[_Run, Document], str | None]
@@ -118,6 +126,7 @@ def sweep(deps: Deps) -> Mapping[str, int]:
         (assets.PROVISIONAL, "created_at", _sweep_verdict, deps.grace),
         (assets.TO_BE_MOVED, "created_at", _move_flagged, at_once),
         (assets.HELD, "quarantine_until", _expire_flagged, at_once),
+        (deliveries.PENDING, "due", _announce_delivery, OVERDUE),
     )
     run = _Run(deps, now, last, LONGEST / len(kinds))
     for query, field_name, handle, grace in kinds:
@@ -349,3 +358,17 @@ def _expire_flagged(run: _Run, document: Document) -> str | None:
 
 def _moving(run: _Run) -> quarantine.Deps:
     return quarantine.Deps(run.deps.documents, run.deps.media, run.deps.keep)
+
+
+# --------------------------------------------------------------------------- alerts
+
+
+def _announce_delivery(run: _Run, document: Document) -> str | None:
+    """Says that an alert is due; its deliveries are attempted together, so once is enough."""
+    delivery = deliveries.delivery_of(document)
+    if delivery.alert_id in run.alerts:
+        return None
+    run.alerts.add(delivery.alert_id)
+    news = AlertDue(alert_id=delivery.alert_id)
+    run.deps.bus.publish(encode(news, message_id=ids.new_uuid(), now=run.now))
+    return "delivery_overdue"

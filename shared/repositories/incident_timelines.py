@@ -27,6 +27,13 @@ def of_incident(
     return [from_data(TimelineEntry, document.data) for document in page.documents], page.next_cursor
 
 
+def between(documents: Documents, incident_id: str, after: int, until: int) -> list[TimelineEntry]:
+    """The entries numbered above `after`, up to `until`."""
+    numbers = range(after + 1, until + 1)
+    found = documents.get_many([(COLLECTION, f"{incident_id}:{number:08d}") for number in numbers])
+    return [from_data(TimelineEntry, document.data) for document in found if document is not None]
+
+
 def since(documents: Documents, incident_id: str, moment: datetime | None, batch: int) -> Iterator[TimelineEntry]:
     """The incident's entries from a moment on, or all, the first one first, read in batches as they are asked for."""
     where = (Filter("incident_id", "==", incident_id), *paging.since_filter("at", moment))

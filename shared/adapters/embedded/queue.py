@@ -133,6 +133,8 @@ class SqliteQueue:
 
     def publish_at(self, when: datetime, message: OutgoingMessage, *, name: str) -> None:
         """Implements `Timers.publish_at`: what lies in the past is published now. Raises `NotFound`, as `publish`."""
+        if when.tzinfo is None:
+            raise ValueError("a timer's moment must be aware")
         due = max(_moment(when), self._now())
         with self._transaction(synced=True):
             if not self._remember(name, due):

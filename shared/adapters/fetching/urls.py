@@ -76,7 +76,7 @@ def read_url(text: str, ports: Collection[int]) -> MediaUrl:
     port = port or _DEFAULT_PORTS[split.scheme]
     if port not in ports:
         raise failure("port_refused")
-    return MediaUrl(split.scheme, host, port, _read_target(split.path, split.query), address)
+    return MediaUrl(split.scheme, host, port, read_target(split.path, split.query), address)
 
 
 def read_redirect(location: bytes, origin: MediaUrl, ports: Collection[int]) -> MediaUrl:
@@ -98,7 +98,8 @@ def read_redirect(location: bytes, origin: MediaUrl, ports: Collection[int]) -> 
     return target
 
 
-def _read_target(path: str, query: str) -> str:
+def read_target(path: str, query: str) -> str:
+    """Path and query as they are asked for, percent-encoded. Raises `FetchFailed` (400)."""
     try:
         return quote(path or "/", safe=_KEPT) + (f"?{quote(query, safe=_KEPT)}" if query else "")
     except UnicodeEncodeError:  # lone surrogates

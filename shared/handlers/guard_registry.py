@@ -1,0 +1,60 @@
+"""Guards are set up, changed and removed, and their phones registered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from shared.delivery import MAX_CONFLICTS
+from shared.domain.guards import Guard
+from shared.errors import AlreadyExists, NotFound, Retryable, VersionConflict
+from shared.ports import Documents, Write
+from shared.repositories import guards
+
+MOST_PHONES = 20
+"""Of one guard; the one registered longest ago gives way."""
+
+
+def put(guard: Guard, tokens: tuple[str, ...] | None, documents: Documents) -> Guard:
+    """Stores the guard as they shall be, whether new or known. `tokens` None: their phones stay as they are."""
+
+    def writes() -> tuple[Guard, tuple[Write, ...]]:
+        found = guards.find(documents, guard.id)
+        known, version = found or (None, None)
+        kept = known.tokens if known else ()
+        stored = replace(guard, tokens=kept if tokens is None else tokens)
+        return stored, (guards.write(stored, version),)
+
+    return _commit(writes, documents)
+
+
+def add_token(guard_id: str, token: str, documents: Documents) -> Guard:
+    """Registers a phone, which is nobody else's from then on. Raises `NotFound`."""
+
+    def writes() -> tuple[Guard, tuple[Write, ...]]:
+        guard, version = guards.get(documents, guard_id)
+        others = (*(known for known in guard.tokens if known != token), token)
+        stored = replace(guard, tokens=others[-MOST_PHONES:])
+        before = [(owner, at) for owner, at in guards.with_token(documents, token) if owner.id != guard_id]
+        given_up = [guards.write(guards.without_token(owner, token), at) for owner, at in before]
+        return stored, (guards.write(stored, version), *given_up)
+
+    return _commit(writes, documents)
+
+
+def remove(guard_id: str, documents: Documents) -> None:
+    """Removes the guard. Raises `NotFound`."""
+    if guards.find(documents, guard_id) is None:
+        raise NotFound("unknown_guard", "No such guard.")
+    documents.commit(guards.removal(guard_id))
+
+
+def _commit(writes: Callable[[], tuple[Guard, tuple[Write, ...]]], documents: Documents) -> Guard:
+    for _ in range(MAX_CONFLICTS):
+        guard, planned = writes()
+        try:
+            documents.commit(planned)
+        except (AlreadyExists, VersionConflict):
+            continue  # somebody else changed one of them in the meantime
+        return guard
+    raise Retryable("the guard is contended")
