@@ -8,19 +8,18 @@ hostile store and sees every commit that succeeded: what it saw cannot be undone
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO
-
-from shared.domain.guards import Guard
-from shared.domain.incident_steps import Acknowledge, Assign, Hold, Remark, Resolve, Start, Step
-from shared.handlers.answering import GuardsAnswer
-from shared.handlers.incident_actions import Order
 
 from shared.adapters.embedded.blob_folder import BlobFolder
 from shared.adapters.embedded.blobs import FolderBlobs
+from shared.domain.alerts import alert_id
+from shared.domain.guards import Guard
+from shared.domain.incident_steps import Acknowledge, Assign, Hold, Remark, Resolve, Start, Step
 from shared.domain.incidents import (
     Beacon,
     Incident,
@@ -32,7 +31,9 @@ from shared.domain.incidents import (
 )
 from shared.domain.submissions import Answer, RepetitionKey
 from shared.errors import Permanent
-from shared.handlers import answering, incident_actions, notify, observe, signals, submissions
+from shared.handlers import answering, incident_actions, leftovers, notify, observe, signals, submissions
+from shared.handlers.answering import GuardsAnswer
+from shared.handlers.incident_actions import Order
 from shared.handlers.submissions import Submission
 from shared.ids import TimeOrderedIds
 from shared.outbox import publish_pending
@@ -51,7 +52,7 @@ from shared.ports import (
     Subscription,
     Write,
 )
-from shared.repositories import alerts, beacons, guards, incidents
+from shared.repositories import beacons, guards, incidents
 from tests.fakes import ManualClock
 from tests.hostile import HostileDocuments, HostileWorld
 
@@ -60,7 +61,7 @@ ACTIONS = 25
 ANSWERS = 15
 JUMPS = 12
 SWEEPS = 4
-ENDING = 6
+ENDING = 30
 GUARDS = 9
 TOPICS: dict[str, list[str]] = {
     "incident-opened": ["notify"],
@@ -251,7 +252,9 @@ class Town:
     def __init__(self, seed: int, store: Documents, folder: BlobFolder, policy: IncidentPolicy) -> None:
         self.store = store
         self.policy = policy
-        self.clock = ManualClock()
+        self.folder = folder
+        self.removed = Counter[str]()
+        self.clock = ManualClock(datetime.now(UTC) + timedelta(minutes=1))  # objects bear the machine's time
         self.world = HostileWorld(seed, self.clock, TOPICS, lease_seconds=5, losses=0)
         self.random = self.world.random
         self.journal = Journal(store)
@@ -289,11 +292,22 @@ class Town:
                 self.world.inject(subscriber, Delivery(f"{subscriber}-{number}", b"", {}))
         self.world.run()
         self.world.calm_down()
+        self._end()
+        # Only now: in here an hour may pass within one request, which no request outside can take.
+        media = FolderBlobs(self.folder, "media")
+        tidied = leftovers.Deps(self.store, media, self.bucket, self.world, "media")
+        leftovers.tidy(tidied, self.clock.now(), None, self.removed)
+
+    def _end(self) -> None:
+        """Time passes until nothing waits for it."""
         for number in range(ENDING):
             self.clock.advance(1000)
             self._sweep(Delivery(f"last-{number}", b"", {}))
             self.timers.ring()
             self.world.run()
+            if not self.timers.waiting:
+                return
+        raise AssertionError("there was always another timer")
 
     def _draw_report(self, number: int) -> Report:
         draw = self.random
@@ -316,10 +330,9 @@ class Town:
 
     def _act(self, _: Delivery) -> None:
         """An operator does something to some incident, having seen it as it is, or as it was a while ago."""
-        known = sorted(self.journal.history)
-        if not known:
+        if not self.journal.history:
             return
-        incident_id = self.random.choice(known)
+        incident_id = self.random.choice(list(self.journal.history))
         seen = self.random.choice(self.journal.history[incident_id]).incident.revision
         step = self.random.choice(STEPS)
         order = Order(step, OPERATOR, "Olga", self.random.choice([None, None, seen]))
@@ -332,11 +345,10 @@ class Town:
 
     def _answer(self, _: Delivery) -> None:
         """Some guard answers some alert, whether or not they were asked."""
-        known = [data["id"] for data in read_all(self.store, alerts.COLLECTION)]
+        known = [alert_id(each, priority) for each, seen in self.journal.history.items() for priority in rises(seen)]
         if not known:
             return
-        guard = f"guard-{self.random.randrange(GUARDS)}"
-        said = GuardsAnswer(self.random.choice(sorted(known)), guard, None, OPERATOR)
+        said = GuardsAnswer(self.random.choice(known), f"guard-{self.random.randrange(GUARDS)}", None, OPERATOR)
         answer = self.random.choice([answering.accept, answering.decline, answering.decline])
         with suppress(Permanent):
             answer(said, answering.Deps(self.documents, self.world, self._clock()))
@@ -351,7 +363,6 @@ class Town:
 
     def _sweep(self, _: Delivery) -> None:
         publish_pending(self.documents, self.world, self.clock.now())
-        evidence_leftovers.remove_orphans(self.documents, self.evidence, self.clock.now() - timedelta(hours=1))
 
     def _clock(self) -> SkewedClock:
         return self.random.choice(self.clocks)
