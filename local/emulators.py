@@ -112,13 +112,13 @@ def _wait_until_group_is_gone(group: int, seconds: float) -> None:
 
 
 @contextmanager
-def _emulator(kind: str, log: Path) -> Iterator[str]:
+def _emulator(kind: str, log: Path, *options: str) -> Iterator[str]:
     reason = missing_reason()
     if reason:
         raise EmulatorMissing(reason)
     port = free_port()
     host = f"127.0.0.1:{port}"
-    command = ["gcloud", "beta", "emulators", kind, "start", f"--host-port={host}", "--quiet"]
+    command = ["gcloud", "beta", "emulators", kind, "start", f"--host-port={host}", "--quiet", *options]
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
     try:
@@ -129,9 +129,13 @@ def _emulator(kind: str, log: Path) -> Iterator[str]:
 
 
 @contextmanager
-def firestore_emulator(log: Path) -> Iterator[str]:
-    """Runs the Firestore emulator while the block lasts; gives the value for `FIRESTORE_EMULATOR_HOST`."""
-    with _emulator("firestore", log) as host:
+def firestore_emulator(log: Path, rules: Path | None = None) -> Iterator[str]:
+    """Runs the Firestore emulator while the block lasts; gives the value for `FIRESTORE_EMULATOR_HOST`.
+
+    `rules`: what its users may; without, whoever asks may do everything. The functions are not its users.
+    """
+    options = [] if rules is None else [f"--rules={rules}"]
+    with _emulator("firestore", log, *options) as host:
         yield host
 
 

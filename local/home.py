@@ -85,9 +85,11 @@ from shared.repositories import components, idempotency, verdict_cache
 from shared.settings import EmbeddedSettings
 from shared.web import (
     ai_events,
+    alerts,
     analysis,
     beacons,
     feedback,
+    guards,
     incident_timeline,
     incidents,
     labels,
@@ -262,6 +264,8 @@ class Home:
             upload_routes.router(lambda: upload_deps),
             signal_routes.router(lambda: signal_deps),
             beacons.router(lambda: self.documents),
+            guards.router(lambda: self.documents),
+            alerts.router(lambda: acting_deps),
             device_routes.router(self._device_deps),
             webhook_routes.router(self._webhook_deps),
             delivery_routes.router(lambda: self.documents),

@@ -10,8 +10,8 @@ from shared import logs, settings
 from shared.adapters.google import bus, documents, firebase_identities
 from shared.adapters.system_clock import SystemClock
 from shared.handlers import incident_records
+from shared.web import alerts, incident_actions, incident_timeline, incidents
 from shared.web import app as web
-from shared.web import incident_actions, incident_timeline, incidents
 from shared.web.access import Access
 
 config, clock = settings.load(settings.IncidentsSettings), SystemClock()
@@ -20,6 +20,7 @@ store = cache(lambda: documents.connect(config.project, config.database))
 deciding = cache(lambda: incident_records.Deps(store(), bus.connect(config.project), clock))
 
 routers = [incidents.router(store), incident_actions.router(deciding), incident_timeline.router(store)]
+routers += [alerts.router(deciding)]
 access = Access(config.callers(), firebase_identities.connect(config.project, config.firebase_keys()))
 application = web.create_app(routers, access=access, allowed_origins=config.allowed_origins)
 

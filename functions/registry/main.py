@@ -1,4 +1,4 @@
-"""Deployed function `registry`: administrators set up places, webhooks and devices."""
+"""Deployed function `registry`: administrators set up places, guards, webhooks and devices."""
 
 from functools import cache, partial
 
@@ -13,7 +13,7 @@ from shared.adapters.system_clock import SystemClock
 from shared.handlers import webhook_registry
 from shared.handlers.devices import Deps
 from shared.web import app as web
-from shared.web import beacons, devices, webhooks
+from shared.web import beacons, devices, guards, webhooks
 from shared.web.access import Access
 
 config = settings.load(settings.RegistrySettings)
@@ -28,7 +28,8 @@ def hooks() -> webhook_registry.Deps:
     return webhook_registry.Deps(store(), clock, bus.connect(config.project), check)
 
 
-routers = [beacons.router(store), devices.router(lambda: Deps(store(), clock)), webhooks.router(hooks)]
+routers = [beacons.router(store), guards.router(store), webhooks.router(hooks)]
+routers.append(devices.router(lambda: Deps(store(), clock)))
 access = Access(config.callers(), firebase_identities.connect(config.project, config.firebase_keys()))
 application = web.create_app(routers, access=access, allowed_origins=config.allowed_origins)
 

@@ -15,9 +15,10 @@ from shared.domain.incident_changes import Change
 from shared.domain.incidents import IncidentStatus
 from shared.errors import AlreadyExists, Conflict, NotFound, Retryable, VersionConflict
 from shared.handlers import incident_news
+from shared.handlers.incident_records import Deps
 from shared.messages import AlertDue, Message
 from shared.outbox import outbox_of, publish_at_once, saved
-from shared.ports import Bus, Caller, Clock, Documents, Write
+from shared.ports import Caller, Documents, Write
 from shared.repositories import alerts, incidents
 
 log = logging.getLogger(__name__)
@@ -28,15 +29,6 @@ SENTENCES = {
     AnswerRefusal.ALREADY_ACCEPTED: "This guard has accepted the alert; give the incident back to change that.",
     AnswerRefusal.OVER: "This alert is over: the incident was taken over, resolved, or alerted anew.",
 }
-
-
-@dataclass(frozen=True)
-class Deps:
-    """What answering needs of the world."""
-
-    documents: Documents
-    bus: Bus
-    clock: Clock
 
 
 @dataclass(frozen=True)

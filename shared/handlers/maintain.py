@@ -11,6 +11,7 @@ A run, told by a tick that says nothing but "now", looks at
 - deliveries of alerts that are due and that nobody attempts, because a timer or a worker was lost: announced again;
 - verdicts that wait for Video Intelligence (`shared/handlers/operations.py`): its operation failed, was lost, takes too
   long, or wrote a result of which nobody heard;
+- alerts whose round is over by a minute and of which no timer told;
 - flagged files, which go into quarantine, out of it, or are deleted there (`shared/handlers/quarantine.py`).
 
 Every change is a compare-and-set on the piece of work or the asset, so sweepers may run side by side, and a worker that
@@ -51,7 +52,7 @@ from shared.handlers.triggers import trigger_of, work_object
 from shared.messages import TRIGGERS, AlertDue, ObjectFinalised, encode, notification_of
 from shared.outbox import publish_outbox
 from shared.ports import Blobs, Bus, Clock, Document, Documents, OutgoingMessage, Query, VideoAnnotator, Write
-from shared.repositories import assets, components, deliveries, replays, work
+from shared.repositories import alerts, assets, components, deliveries, replays, work
 from shared.repositories.components import MaintenanceRun, Position
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ Every kind has an equal share, so that a slow one takes no time from the others.
 """
 
 OVERDUE = timedelta(minutes=1)
-"""How late an alert's delivery may be before its timer counts as lost."""
+"""How late a round's end or a delivery may be before its timer is taken for lost, whatever the grace: it is urgent."""
 
 RETRYING = "retrying"
 """The ledger's code of a pending stage that is tried again."""
@@ -126,6 +127,7 @@ def sweep(deps: Deps) -> Mapping[str, int]:
         (assets.PROVISIONAL, "created_at", _sweep_verdict, deps.grace),
         (assets.TO_BE_MOVED, "created_at", _move_flagged, at_once),
         (assets.HELD, "quarantine_until", _expire_flagged, at_once),
+        (alerts.UNDER_WAY, "deadline", _remind_of_alert, OVERDUE),
         (deliveries.PENDING, "due", _announce_delivery, OVERDUE),
     )
     run = _Run(deps, now, last, LONGEST / len(kinds))
@@ -363,12 +365,20 @@ def _moving(run: _Run) -> quarantine.Deps:
 # --------------------------------------------------------------------------- alerts
 
 
+def _remind_of_alert(run: _Run, document: Document) -> str | None:
+    """Says what the timer of an alert's round should have said."""
+    return "alerts_reminded" if _is_news(run, document.id) else None
+
+
 def _announce_delivery(run: _Run, document: Document) -> str | None:
-    """Says that an alert is due; its deliveries are attempted together, so once is enough."""
-    delivery = deliveries.delivery_of(document)
-    if delivery.alert_id in run.alerts:
-        return None
-    run.alerts.add(delivery.alert_id)
-    news = AlertDue(alert_id=delivery.alert_id)
-    run.deps.bus.publish(encode(news, message_id=ids.new_uuid(), now=run.now))
-    return "delivery_overdue"
+    """Says what the timer of a delivery should have said. An alert's deliveries are attempted together."""
+    return "delivery_overdue" if _is_news(run, deliveries.delivery_of(document).alert_id) else None
+
+
+def _is_news(run: _Run, alert_id: str) -> bool:
+    """Says that an alert is due, unless this run has said so."""
+    if alert_id in run.alerts:
+        return False
+    run.alerts.add(alert_id)
+    run.deps.bus.publish(encode(AlertDue(alert_id=alert_id), message_id=ids.new_uuid(), now=run.now))
+    return True

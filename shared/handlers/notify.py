@@ -13,7 +13,7 @@ Who dies in between is followed by the next delivery of the same message; a time
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -94,7 +94,7 @@ def alert_due(message: AlertDue, deps: Deps) -> None:
     if message.alert_id.startswith(TEST_PREFIX):  # of a webhook, which belongs to no alert
         deps.deliver(message.alert_id)
         return
-    _advance(message.alert_id, deps)
+    _advance([message.alert_id], deps)
 
 
 def _of_rise(message: IncidentChanged, deps: Deps) -> Alert:
@@ -128,21 +128,24 @@ def _begin(new: Alert, deps: Deps) -> None:
 
 def _advance_all(incident_id: str, deps: Deps) -> None:
     """Looks at all alerts of an incident, the most urgent first."""
-    for alert, _ in reversed(alerts.of_incident(deps.documents, incident_id)):
-        _advance(alert.id, deps)
+    _advance([alert.id for alert, _ in reversed(alerts.of_incident(deps.documents, incident_id))], deps)
 
 
-def _advance(which: str, deps: Deps) -> None:
-    """Takes an alert as far as it goes now, and sends what is to be sent."""
+def _advance(alert_ids: Sequence[str], deps: Deps) -> None:
+    """Takes alerts as far as they go now, then sends what is to be sent: a delivery that hangs holds up no decision."""
+    for which in alert_ids:
+        _set_timer(_advanced(which, deps), deps)
+    for which in alert_ids:
+        deps.deliver(which)
+
+
+def _advanced(which: str, deps: Deps) -> Alert:
     for _ in range(MAX_CONFLICTS):
         alert, version = alerts.get(deps.documents, which)
         try:
-            decision = _step(alert, version, deps)
+            return _step(alert, version, deps).alert
         except VersionConflict:
             continue  # a guard answered, or another worker was quicker
-        _set_timer(decision.alert, deps)
-        deps.deliver(which)
-        return
     raise Retryable("the alert is contended")
 
 

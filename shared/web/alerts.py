@@ -15,6 +15,7 @@ from shared.domain.assets import is_shown_text
 from shared.errors import Malformed
 from shared.handlers import answering
 from shared.handlers.answering import AnswerRefused, GuardsAnswer
+from shared.handlers.incident_records import Deps
 from shared.ports import Caller
 from shared.repositories import alerts
 from shared.web.callers import Operator, Viewer
@@ -92,7 +93,7 @@ class AlertList(BaseModel):
     next_cursor: str | None
 
 
-def router(deps: Callable[[], answering.Deps]) -> APIRouter:
+def router(deps: Callable[[], Deps]) -> APIRouter:
     """The routes over these collaborators."""
     routes = APIRouter(tags=["alerts"])
 
@@ -139,7 +140,7 @@ _CONFLICT: dict[int | str, dict[str, object]] = {409: {"model": Refused}}
 
 
 def _answered(
-    answer: Callable[[GuardsAnswer, answering.Deps], Alert], said: GuardsAnswer, deps: answering.Deps
+    answer: Callable[[GuardsAnswer, Deps], Alert], said: GuardsAnswer, deps: Deps
 ) -> AlertReply | JSONResponse:
     try:
         return shown(answer(said, deps))
@@ -149,7 +150,7 @@ def _answered(
 
 
 def _of_incident(
-    incident_id: str, state: AlertState | None, beacon_id: str | None, caller: Caller, deps: answering.Deps
+    incident_id: str, state: AlertState | None, beacon_id: str | None, caller: Caller, deps: Deps
 ) -> AlertList:
     """All of an incident: there are as many as priorities, so that there is only one page."""
     found = [

@@ -7,7 +7,7 @@ may do is a list of its own, for they are strangers to everything else.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
@@ -16,6 +16,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import Match
 from starlette.types import Scope
 
+from shared.domain.incidents import Observation
 from shared.errors import NotAuthenticated, NotPermitted
 from shared.ports import Caller, Role
 
@@ -63,9 +64,13 @@ def may_report(found: Caller, beacon_id: str) -> bool:
     return found.role in REPORTERS and found.may_see(beacon_id)
 
 
-def reporting_device(found: Caller, named: str | None) -> str | None:
-    """Which device a signal is from: the one it names, else the device that calls."""
-    return found.name if named is None and found.role is Role.DEVICE else named
+def reported_by(found: Caller, observation: Observation) -> Observation:
+    """What they report, from the device that calls where it names none. Raises `NotPermitted` for another's place."""
+    if not may_report(found, observation.beacon_id):
+        raise NotPermitted("not_their_beacon", f"{found.name} may not report for this beacon.")
+    if observation.device_id is None and found.role is Role.DEVICE:
+        return replace(observation, device_id=found.name)
+    return observation
 
 
 class Rules:

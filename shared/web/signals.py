@@ -26,7 +26,7 @@ from shared.handlers import submissions
 from shared.handlers.evidence_links import EvidenceLinks
 from shared.json_objects import read_object
 from shared.web.app import MAX_BODY_BYTES
-from shared.web.callers import caller
+from shared.web.callers import caller, reported_by
 from shared.web.clients import IdempotencyKey
 from shared.web.receiving import Room, chunks, declared_length, in_thread
 from shared.web.signal_forms import SignalForm
@@ -95,7 +95,8 @@ class _Desk:
         media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
         named = None if key is None else RepetitionKey(caller(request).name, kind, key)
         if media_type == "application/json":
-            submission = submissions.Submission(read_observation(kind, await _short_body(request)), key=named)
+            observation = reported_by(caller(request), read_observation(kind, await _short_body(request)))
+            submission = submissions.Submission(observation, key=named)
             return await run_in_threadpool(self._answer, submission)
         if media_type == "multipart/form-data":
             return await self._serve_form(kind, request, named)
@@ -109,7 +110,8 @@ class _Desk:
             async for chunk in chunks(request, too_large):
                 form.feed(chunk)
             form.finish()
-            submission = submissions.Submission(observation_of(kind, form.fields), tuple(form.images), key)
+            observation = reported_by(caller(request), observation_of(kind, form.fields))
+            submission = submissions.Submission(observation, tuple(form.images), key)
             return await in_thread(self._threads, partial(self._answer, submission))
 
     def _answer(self, submission: submissions.Submission) -> JSONResponse:

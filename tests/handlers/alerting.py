@@ -10,7 +10,7 @@ from shared.domain.guards import Guard
 from shared.domain.incident_changes import Change, Refusal
 from shared.domain.incidents import Beacon, Incident, Observation, SignalKind
 from shared.domain.webhooks import Webhook
-from shared.handlers import answering, guard_registry, incident_news, notify, signals
+from shared.handlers import answering, guard_registry, incident_news, incident_records, notify, signals
 from shared.messages import encode
 from shared.ports import Caller, Documents, OutgoingMessage, Role
 from shared.repositories import alerts, beacons, deliveries, incidents, webhooks
@@ -57,7 +57,7 @@ class AlertWorld:
         self.timers = ScriptedTimers()
         self.delivered: list[str] = []
         self.deps = notify.Deps(self.documents, self.clock, self.timers, self.delivered.append, cool_down)
-        self.answers = answering.Deps(self.documents, bus, self.clock)
+        self.answers = incident_records.Deps(self.documents, bus, self.clock)
         self.signals = signals.Deps(pipeline.observe_deps(), bus)
         beacons.put(self.documents, Beacon("gate", "Front gate", active=True))
 

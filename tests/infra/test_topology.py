@@ -70,7 +70,8 @@ def test_functions_publish_what_they_may_and_may_publish_what_they_do(function: 
         "escalate": ["handlers.escalate", "handlers.observe", "handlers.incident_news", "completion"],
         "analysis": ["handlers.triggers"],
         "signals": ["handlers.signals", "handlers.observe", "handlers.incident_news"],
-        "incidents": ["handlers.incident_news"],
+        "incidents": ["handlers.incident_news", "handlers.answering"],
+        "registry": ["handlers.webhook_registry"],
         "uploads": ["handlers.uploads", "handlers.analyze"],
     }
     if function == "maintain":  # what it finds in an outbox, or builds again, may be of any topic
@@ -180,7 +181,7 @@ def test_who_signs_upload_urls_may_create_what_they_allow_and_nothing_else() -> 
         role.resource
         for function in DECLARED.functions.values()
         for role in function.roles
-        if role.role == "roles/iam.serviceAccountTokenCreator"
+        if role.role in {"roles/iam.serviceAccountTokenCreator", "roles/iam.serviceAccountUser"}
     }
     assert impersonated == {f"account/{name}" for name in DECLARED.accounts}
     signer = DECLARED.accounts["signer"]

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from shared.adapters.fetching.addresses import parse_address
+from shared.adapters.fetching.addresses import parse_address, refusal_of
 from shared.adapters.fetching.urls import MAX_URL_LENGTH, MediaUrl, read_target, read_url
 from shared.errors import FetchFailed
 
@@ -57,6 +57,8 @@ def read_receiver(url: str, private_hosts: Collection[str]) -> Receiver:
         raise webhook_failure("scheme_refused")
     if place.port not in PORTS:
         raise webhook_failure("port_refused")
+    if place.address is not None and refusal_of(place.address) is not None:
+        raise webhook_failure("host_refused")
     return Receiver(place, private=False)
 
 
