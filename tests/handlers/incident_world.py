@@ -8,7 +8,6 @@ hostile store and sees every commit that succeeded: what it saw cannot be undone
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -31,12 +30,11 @@ from shared.domain.incidents import (
 )
 from shared.domain.submissions import Answer, RepetitionKey
 from shared.errors import Permanent
-from shared.handlers import answering, incident_actions, leftovers, notify, observe, signals, submissions
+from shared.handlers import answering, incident_actions, maintain, notify, observe, signals, submissions
 from shared.handlers.answering import GuardsAnswer
 from shared.handlers.incident_actions import Order
 from shared.handlers.submissions import Submission
 from shared.ids import TimeOrderedIds
-from shared.outbox import publish_pending
 from shared.ports import (
     BlobInfo,
     Caller,
@@ -52,7 +50,7 @@ from shared.ports import (
     Subscription,
     Write,
 )
-from shared.repositories import beacons, guards, incidents
+from shared.repositories import beacons, components, guards, incidents
 from tests.fakes import ManualClock
 from tests.hostile import HostileDocuments, HostileWorld
 
@@ -253,7 +251,6 @@ class Town:
         self.store = store
         self.policy = policy
         self.folder = folder
-        self.removed = Counter[str]()
         self.clock = ManualClock(datetime.now(UTC) + timedelta(minutes=1))  # objects bear the machine's time
         self.world = HostileWorld(seed, self.clock, TOPICS, lease_seconds=5, losses=0)
         self.random = self.world.random
@@ -264,6 +261,8 @@ class Town:
         self.evidence.world = self.world
         self.timers = TownTimers(self.world)
         self.cool_down = timedelta(seconds=120) if seed % 3 == 2 else None
+        never = self.clock.now() + timedelta(days=30)
+        components.report_maintenance(store, components.MaintenanceRun(self.clock.now(), housekept_at=never))
         for place in self.places:
             beacons.put(store, Beacon(place, place.title(), True, tuple(self.neighbours.get(place, ()))))
         for number in range(GUARDS):
@@ -294,9 +293,8 @@ class Town:
         self.world.calm_down()
         self._end()
         # Only now: in here an hour may pass within one request, which no request outside can take.
-        media = FolderBlobs(self.folder, "media")
-        tidied = leftovers.Deps(self.store, media, self.bucket, self.world, "media")
-        leftovers.tidy(tidied, self.clock.now(), None, self.removed)
+        components.report_maintenance(self.store, components.MaintenanceRun(self.clock.now()))
+        maintain.sweep(self._maintain_deps(self.store))
 
     def _end(self) -> None:
         """Time passes until nothing waits for it."""
@@ -362,7 +360,11 @@ class Town:
         self.timers.ring()
 
     def _sweep(self, _: Delivery) -> None:
-        publish_pending(self.documents, self.world, self.clock.now())
+        maintain.sweep(self._maintain_deps(self.documents))
+
+    def _maintain_deps(self, documents: Documents) -> maintain.Deps:
+        media = FolderBlobs(self.folder, "media")
+        return maintain.Deps(documents, media, self.evidence, self.world, self.clock, "media", timedelta(seconds=5))
 
     def _clock(self) -> SkewedClock:
         return self.random.choice(self.clocks)

@@ -25,8 +25,8 @@ from shared.records import from_data, to_data
 from shared.repositories import alerts, evidence_images, incident_timelines, incidents
 from tests.handlers.incident_world import Journal, Town, neighbourhood, read_all, rises
 
-SEEDS = 60
-SEEDS_A_TEST = 10
+SEEDS = 30
+SEEDS_A_TEST = 6
 
 
 @pytest.fixture
