@@ -30,7 +30,16 @@ from shared.domain.incidents import (
 )
 from shared.domain.submissions import Answer, RepetitionKey
 from shared.errors import Permanent
-from shared.handlers import answering, incident_actions, maintain, notify, observe, signals, submissions
+from shared.handlers import (
+    answering,
+    incident_actions,
+    incident_records,
+    maintain,
+    notify,
+    observe,
+    signals,
+    submissions,
+)
 from shared.handlers.answering import GuardsAnswer
 from shared.handlers.incident_actions import Order
 from shared.handlers.submissions import Submission
@@ -335,7 +344,7 @@ class Town:
         step = self.random.choice(STEPS)
         order = Order(step, OPERATOR, "Olga", self.random.choice([None, None, seen]))
         try:
-            incident_actions.act(incident_id, order, incident_actions.Deps(self.documents, self.world, self._clock()))
+            incident_actions.act(incident_id, order, incident_records.Deps(self.documents, self.world, self._clock()))
         except Permanent:
             return  # stale, or not to be done in this state
         if isinstance(step, Resolve):
@@ -349,7 +358,7 @@ class Town:
         said = GuardsAnswer(self.random.choice(known), f"guard-{self.random.randrange(GUARDS)}", None, OPERATOR)
         answer = self.random.choice([answering.accept, answering.decline, answering.decline])
         with suppress(Permanent):
-            answer(said, answering.Deps(self.documents, self.world, self._clock()))
+            answer(said, incident_records.Deps(self.documents, self.world, self._clock()))
 
     def _notify(self, delivery: Delivery) -> None:
         deps = notify.Deps(self.documents, self._clock(), self.timers, lambda _: self.world.touch(), self.cool_down)

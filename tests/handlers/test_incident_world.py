@@ -23,7 +23,7 @@ from shared.domain.incident_changes import Action, TimelineEntry
 from shared.domain.incidents import IncidentPolicy, IncidentStatus, Signal, concerns_incident
 from shared.records import from_data, to_data
 from shared.repositories import alerts, evidence_images, incident_timelines, incidents
-from tests.handlers.incident_world import Journal, Town, neighbourhood, read_all, rises
+from tests.handlers.incident_world import Journal, Town, Version, neighbourhood, read_all, rises
 
 SEEDS = 30
 SEEDS_A_TEST = 6
@@ -69,7 +69,7 @@ def _check_one_open_incident(seed: int, town: Town) -> None:
         place: neighbourhood(town.neighbours, place) if town.policy.joins_neighbours else {place}
         for place in town.places
     }
-    seen = []
+    seen: list[Version] = []
     for later in town.journal.opened():
         for earlier in seen:
             if earlier.incident.beacon_id not in reach[later.incident.beacon_id]:
