@@ -45,7 +45,6 @@ from shared.domain.moderation.patterns import PatternSet
 from shared.errors import SightlineError
 from shared.handlers import (
     analyze,
-    bundling,
     caching,
     context,
     correlate,
@@ -84,15 +83,12 @@ from shared.ports import Delivery, Feature
 from shared.repositories import components, idempotency, verdict_cache
 from shared.settings import EmbeddedSettings
 from shared.web import (
-    ai_events,
-    alerts,
     analysis,
     beacons,
     feedback,
     guards,
-    incident_timeline,
-    incidents,
     labels,
+    operators,
     replay_orders,
     service,
     shadows,
@@ -101,9 +97,6 @@ from shared.web import (
 from shared.web import deliveries as delivery_routes
 from shared.web import devices as device_routes
 from shared.web import direct as direct_routes
-from shared.web import evidence as evidence_routes
-from shared.web import evidence_bundles as bundle_routes
-from shared.web import incident_actions as action_routes
 from shared.web import moderation as moderation_routes
 from shared.web import replays as replay_routes
 from shared.web import signals as signal_routes
@@ -236,7 +229,7 @@ class Home:
             "moderate": partial(receive, moderate.consumer, self._moderate_deps(), runner),
             "escalate": partial(receive, escalate.consumer, escalate.Deps(self._observe), runner),
             "notify": partial(receive_news, "notify", self._alerting(), self.documents, self._clock),
-            "maintain": partial(receive_tick, "maintain", partial(maintain.sweep, self._maintain_deps())),
+            "maintain": partial(receive_tick, "maintain", partial(maintain.sweep, self.maintain_deps())),
         }
         declared = functions_here(self._declared)
         return {
@@ -259,13 +252,11 @@ class Home:
         labelling_deps = labelling.Deps(self.documents, self._clock)
         moderation_deps = self.moderation_deps()
         evidence_deps = self.evidence_deps()
-        bundling_deps = bundling.Deps(evidence_deps, self.queue)
         return [
             upload_routes.router(lambda: upload_deps),
             signal_routes.router(lambda: signal_deps),
             beacons.router(lambda: self.documents),
             guards.router(lambda: self.documents),
-            alerts.router(lambda: acting_deps),
             device_routes.router(self._device_deps),
             webhook_routes.router(self._webhook_deps),
             delivery_routes.router(lambda: self.documents),
@@ -276,12 +267,7 @@ class Home:
             feedback.router(lambda: labelling_deps),
             labels.router(lambda: self.documents),
             timeline.router(lambda: self.documents, lambda: self.media),
-            incidents.router(lambda: self.documents),
-            action_routes.router(lambda: acting_deps),
-            incident_timeline.router(lambda: self.documents),
-            ai_events.router(lambda: evidence_deps),
-            evidence_routes.router(lambda: evidence_deps),
-            bundle_routes.router(lambda: bundling_deps),
+            *operators.routers(lambda: acting_deps, lambda: evidence_deps),
             moderation_routes.router(lambda: moderation_deps),
             cache_routes.router(lambda: moderation_deps.cache),
             shadows.router(lambda: moderation_deps.cache, self._profiles.shadow),
@@ -298,7 +284,7 @@ class Home:
 
     def evidence_deps(self) -> evidence.Deps:
         """What gives evidence to people."""
-        return evidence.Deps(self.documents, self._clock, TimeOrderedIds(self._clock), self.links, self.media)
+        return evidence.over(self.documents, self._clock, self.links, self.media)
 
     def _alerting(self) -> Callable[[Delivery], None]:
         """Calls guards by the log, and tells webhooks."""
@@ -356,7 +342,8 @@ class Home:
             return "off"
         return "degraded" if components.state_of(self.documents, "gemini") == "degraded" else "ok"
 
-    def _maintain_deps(self) -> maintain.Deps:
+    def maintain_deps(self) -> maintain.Deps:
+        """What the sweeper needs."""
         return maintain.Deps(
             documents=self.documents,
             media=self.media,
@@ -367,6 +354,7 @@ class Home:
             grace=timedelta(seconds=self.config.grace_seconds),
             cleaners=self._cleaners(),
             keep=self.config.quarantine(),
+            keep_pictures=self.config.evidence_retention(),
         )
 
     def _cleaners(self) -> tuple[Callable[[datetime], int], ...]:

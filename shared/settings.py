@@ -342,13 +342,21 @@ class CorrelateSettings(StageSettings, IncidentSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class QuarantineSettings:
-    """`quarantine_days`: how long a flagged file is kept for review."""
+    """`quarantine_days`: how long a flagged file is kept for review.
+
+    `evidence_days`: how long a picture is kept for review, and one of an incident after the incident was resolved.
+    """
 
     quarantine_days: float = variable("QUARANTINE_DAYS", _days, default=30.0)
+    evidence_days: float = variable("EVIDENCE_RETENTION_DAYS", _days, default=30.0)
 
     def quarantine(self) -> timedelta:
         """As the sweeper wants it."""
         return timedelta(days=self.quarantine_days)
+
+    def evidence_retention(self) -> timedelta:
+        """As the sweeper wants it."""
+        return timedelta(days=self.evidence_days)
 
 
 @dataclass(frozen=True, kw_only=True)

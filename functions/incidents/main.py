@@ -7,11 +7,12 @@ from functions_framework import aio
 from starlette.requests import Request
 
 from shared import logs, settings
-from shared.adapters.google import bus, documents, firebase_identities
+from shared.adapters.google import blobs, bus, documents, firebase_identities, signing
 from shared.adapters.system_clock import SystemClock
-from shared.handlers import incident_records
-from shared.web import alerts, incident_actions, incident_timeline, incidents
+from shared.handlers import evidence, incident_records
+from shared.handlers.evidence_links import EvidenceLinks
 from shared.web import app as web
+from shared.web import operators
 from shared.web.access import Access
 
 config, clock = settings.load(settings.IncidentsSettings), SystemClock()
@@ -19,10 +20,18 @@ logs.configure(config.log_level, project=config.project)
 store = cache(lambda: documents.connect(config.project, config.database))
 deciding = cache(lambda: incident_records.Deps(store(), bus.connect(config.project), clock))
 
-routers = [incidents.router(store), incident_actions.router(deciding), incident_timeline.router(store)]
-routers += [alerts.router(deciding)]
+
+@cache
+def giving() -> evidence.Deps:
+    """What gives evidence to people."""
+    signer = signing.signing_credentials(config.evidence_signer)
+    pictures, media = (blobs.connect(name, signer=signer) for name in (config.evidence_bucket, config.media_bucket))
+    links = EvidenceLinks(pictures, config.evidence_urls, config.public_base())
+    return evidence.over(store(), clock, links, media)
+
+
 access = Access(config.callers(), firebase_identities.connect(config.project, config.firebase_keys()))
-application = web.create_app(routers, access=access, allowed_origins=config.allowed_origins)
+application = web.create_app(operators.routers(deciding, giving), access=access, allowed_origins=config.allowed_origins)
 
 
 @aio.http  # type: ignore[arg-type] # its types do not say so, but an application may be returned

@@ -19,10 +19,9 @@ logs.configure(config.log_level, project=config.project)
 def composed() -> entry.ScheduledFunction:
     """The sweeper on Google Cloud, made at the first event."""
     clock, store = SystemClock(), documents.connect(config.project, config.database)
+    stores = (store, blobs.connect(config.media_bucket), blobs.connect(config.evidence_bucket))
     deps = maintain.Deps(
-        documents=store,
-        media=blobs.connect(config.media_bucket),
-        evidence=blobs.connect(config.evidence_bucket),
+        *stores,
         bus=bus.connect(config.project),
         clock=clock,
         bucket=config.media_bucket,
@@ -30,6 +29,7 @@ def composed() -> entry.ScheduledFunction:
         cleaners=tuple(partial(each.remove_expired, store) for each in (verdict_cache, idempotency)),
         video=video_intelligence.connect(config.media_bucket, endpoint=config.video_endpoint),
         keep=config.quarantine(),
+        keep_pictures=config.evidence_retention(),
     )
     return entry.ScheduledFunction("maintain", partial(maintain.sweep, deps), store, clock)
 

@@ -28,6 +28,9 @@ MAX_FRAMES = 100
 MAX_ALL_PIXELS = 32_000_000
 """Of an animation, all frames together: they are held at once, four bytes a pixel, and some formats twice."""
 
+MAX_WEBP_PIXELS = 16_777_216
+"""Its decoder and its encoder take more than twice the memory of the others."""
+
 AT_ONCE = 1
 """Pictures drawn at a time: one of 50 megapixels takes half a gigabyte."""
 PATIENCE_SECONDS = 20.0
@@ -93,7 +96,11 @@ def _require_drawable(layout: PictureLayout) -> None:
     frames = len(layout.seconds)
     if frames > MAX_FRAMES:
         raise MediaUnusable("too_large_picture", f"The picture is too large: it may have at most {MAX_FRAMES} frames.")
-    if frames > 1 and layout.width * layout.height * frames > MAX_ALL_PIXELS:
+    pixels = layout.width * layout.height
+    if layout.format == "webp" and pixels > MAX_WEBP_PIXELS:
+        limit = f"a WebP may have at most {MAX_WEBP_PIXELS // 1_000_000} megapixels"
+        raise MediaUnusable("too_large_picture", f"The picture is too large: {limit}.")
+    if frames > 1 and pixels * frames > MAX_ALL_PIXELS:
         limit = f"all frames together may have at most {MAX_ALL_PIXELS // 1_000_000} megapixels"
         raise MediaUnusable("too_large_picture", f"The picture is too large: {limit}.")
 

@@ -151,6 +151,7 @@ def usable_detection(earlier: Asset, known: Known, model: str, sensitivity: floa
     if (
         found is None
         or not done
+        or earlier.erased_at is not None
         or not same_file
         or ((found.model, found.sensitivity, found.step) != (model, sensitivity, 1))
     ):
@@ -183,6 +184,8 @@ def may_share_context(asset: Asset, earlier: Asset, mode: ReuseMode) -> bool:
     """Whether what was said of `earlier` is true of `asset`: the same bytes, or a recording whose detection it took."""
     seen = asset.seen_before
     if seen is None or seen.asset_id != earlier.id or asset.facts is None or earlier.facts is None:
+        return False
+    if earlier.erased_at is not None:
         return False
     if seen.exact:
         return mode is not ReuseMode.NEVER and asset.facts.sha256 == earlier.facts.sha256

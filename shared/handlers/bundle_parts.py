@@ -18,6 +18,7 @@ from shared.domain.moderation.moderated import QuarantineState
 from shared.ports import Blobs, Documents, Filter, Order, Query
 from shared.records import to_data
 from shared.repositories import (
+    alerts,
     assets,
     deliveries,
     evidence_images,
@@ -78,7 +79,7 @@ def parts(incident: Incident, deps: Deps) -> Iterator[Part]:
 
 
 _DOCUMENTS = (
-    ("alerts.json", "alerts", None),
+    ("alerts.json", alerts.COLLECTION, None),
     ("deliveries.json", deliveries.COLLECTION, None),
     ("views.json", evidence_views.COLLECTION, "id"),
     ("images.json", evidence_images.COLLECTION, "id"),

@@ -14,7 +14,7 @@ from shared.domain.evidence_images import EvidenceImage, LinkMode
 from shared.domain.evidence_views import EvidenceView, Item, Purpose
 from shared.domain.incidents import Incident
 from shared.domain.moderation.moderated import QuarantineState
-from shared.errors import AlreadyExists, Gone, NotFound, NotReady, Retryable
+from shared.errors import AlreadyExists, Gone, InvalidKey, NotFound, NotReady, Retryable
 from shared.handlers.evidence_links import LIFE, EvidenceLinks
 from shared.ids import TimeOrderedIds
 from shared.ports import Blobs, Caller, Clock, Documents
@@ -33,6 +33,11 @@ class Deps:
     ids: TimeOrderedIds
     links: EvidenceLinks
     media: Blobs
+
+
+def over(documents: Documents, clock: Clock, links: EvidenceLinks, media: Blobs) -> Deps:
+    """What giving evidence needs, with ids of its own."""
+    return Deps(documents, clock, TimeOrderedIds(clock), links, media)
 
 
 def link_for(image: EvidenceImage, by: str, purpose: Purpose, deps: Deps) -> str:
@@ -88,10 +93,17 @@ def write_view(
 
 def incident_for(incident_id: str, caller: Caller, documents: Documents) -> Incident:
     """The incident; raises `NotFound` also where its place is not the caller's, as if it were not there."""
-    incident = incidents.get(documents, incident_id)
+    try:
+        incident = incidents.get(documents, incident_id)
+    except InvalidKey:
+        raise _unknown_incident() from None  # no store could hold it, so nothing can be there
     if not caller.may_see(incident.beacon_id):
-        raise NotFound("unknown_incident", "No such incident.")
+        raise _unknown_incident()
     return incident
+
+
+def _unknown_incident() -> NotFound:
+    return NotFound("unknown_incident", "No such incident.")
 
 
 def image_of(incident: Incident, image_id: int, documents: Documents) -> EvidenceImage:

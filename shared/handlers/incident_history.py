@@ -13,22 +13,25 @@ from datetime import datetime
 from enum import IntEnum
 from itertools import islice
 
+from shared.domain import alert_history
+from shared.domain.alert_history import AlertMoment
 from shared.domain.evidence_images import EvidenceImage
 from shared.domain.incident_changes import TimelineEntry
 from shared.domain.incidents import Signal
 from shared.ports import Documents
-from shared.repositories import evidence_images, incident_timelines, incidents, paging
+from shared.repositories import alerts, evidence_images, incident_timelines, incidents, paging
 
 
 class Source(IntEnum):
-    """What an item is. Of one moment the cause comes first: a signal, its pictures, then what they changed."""
+    """What an item is. Of one moment the cause comes first: a signal, its pictures, what changed, who is called."""
 
     SIGNAL = 0
     IMAGE = 1
     CHANGE = 2
+    ALERT = 3
 
 
-Happening = Signal | EvidenceImage | TimelineEntry
+Happening = Signal | EvidenceImage | TimelineEntry | AlertMoment
 
 
 @dataclass(frozen=True, order=True)
@@ -62,11 +65,20 @@ def _sources(documents: Documents, incident_id: str, after: Position | None, bat
     signals = incidents.signals_since(documents, incident_id, since, batch)
     images = evidence_images.since(documents, incident_id, since, batch)
     changes = incident_timelines.since(documents, incident_id, since, batch)
+    called = sorted(_alert_items(documents, incident_id), key=lambda item: item.position)
     return (
         (Item(Position(signal.created_at, Source.SIGNAL, signal.id), signal) for signal in signals),
         (Item(Position(image.uploaded_at, Source.IMAGE, image.id), image) for image in images),
         (Item(Position(entry.at, Source.CHANGE, entry.number), entry) for entry in changes),
+        iter(called),
     )
+
+
+def _alert_items(documents: Documents, incident_id: str) -> Iterator[Item]:
+    """Of all its alerts, of which there is one a priority."""
+    for alert, _ in alerts.of_incident(documents, incident_id):
+        for moment in alert_history.moments(alert):
+            yield Item(Position(moment.at, Source.ALERT, moment.number), moment)
 
 
 def _cursor_after(item: Item) -> str:

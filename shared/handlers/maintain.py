@@ -12,7 +12,8 @@ A run, told by a tick that says nothing but "now", looks at
 - verdicts that wait for Video Intelligence (`shared/handlers/operations.py`): its operation failed, was lost, takes too
   long, or wrote a result of which nobody heard;
 - alerts whose round is over by a minute and of which no timer told;
-- flagged files, which go into quarantine, out of it, or are deleted there (`shared/handlers/quarantine.py`).
+- flagged files, which go into quarantine, out of it, or are deleted there (`shared/handlers/quarantine.py`);
+- pictures whose time is over (`shared/handlers/retention.py`), and what shall be erased (`shared/handlers/erasing.py`).
 
 Every change is a compare-and-set on the piece of work or the asset, so sweepers may run side by side, and a worker that
 comes back late is refused. One item that can't be handled is logged and holds up no other; a run that can't look at
@@ -46,13 +47,13 @@ from shared.domain.sweeping import (
     why_given_up,
 )
 from shared.errors import AlreadyExists, Malformed, VersionConflict
-from shared.handlers import leftovers, operations, quarantine
+from shared.handlers import erasing, leftovers, operations, quarantine, retention
 from shared.handlers.objects import object_of
 from shared.handlers.triggers import trigger_of, work_object
 from shared.messages import TRIGGERS, AlertDue, ObjectFinalised, encode, notification_of
 from shared.outbox import publish_outbox
 from shared.ports import Blobs, Bus, Clock, Document, Documents, OutgoingMessage, Query, VideoAnnotator, Write
-from shared.repositories import alerts, assets, components, deliveries, replays, work
+from shared.repositories import alerts, assets, components, deliveries, erasures, evidence_images, replays, work
 from shared.repositories.components import MaintenanceRun, Position
 
 log = logging.getLogger(__name__)
@@ -80,7 +81,8 @@ class Deps:
 
     `bucket` is the name of the one behind `media`. `grace`: how long a thing must have been left alone. `cleaners`
     remove, each from one service, what was left there before a moment, and return how much that was. `video` is asked
-    how its operations stand, None where there is none. `keep`: how long a flagged file stays in quarantine.
+    how its operations stand, None where there is none. `keep`: how long a flagged file stays in quarantine;
+    `keep_pictures`: how long evidence does after its incident was resolved.
     """
 
     documents: Documents
@@ -93,6 +95,7 @@ class Deps:
     cleaners: tuple[leftovers.Cleaner, ...] = ()
     video: VideoAnnotator | None = None
     keep: timedelta = timedelta(days=quarantine.DAYS)
+    keep_pictures: timedelta = timedelta(days=retention.DAYS)
 
 
 @dataclass
@@ -127,6 +130,8 @@ def sweep(deps: Deps) -> Mapping[str, int]:
         (assets.PROVISIONAL, "created_at", _sweep_verdict, deps.grace),
         (assets.TO_BE_MOVED, "created_at", _move_flagged, at_once),
         (assets.HELD, "quarantine_until", _expire_flagged, at_once),
+        (evidence_images.STORED, "uploaded_at", _expire_picture, deps.keep_pictures),
+        (erasures.UNFINISHED, "ordered_at", _erase, at_once),
         (alerts.UNDER_WAY, "deadline", _remind_of_alert, OVERDUE),
         (deliveries.PENDING, "due", _announce_delivery, OVERDUE),
     )
@@ -356,6 +361,16 @@ def _move_flagged(run: _Run, document: Document) -> str | None:
 
 def _expire_flagged(run: _Run, document: Document) -> str | None:
     return quarantine.expire(assets.asset_of(document), document.version, run.now, _moving(run))
+
+
+def _expire_picture(run: _Run, document: Document) -> str | None:
+    deps = retention.Deps(run.deps.documents, run.deps.evidence, run.deps.keep_pictures)
+    return retention.expire(evidence_images.image_of(document), document.version, run.now, deps)
+
+
+def _erase(run: _Run, document: Document) -> str | None:
+    deps = erasing.Deps(run.deps.documents, run.deps.media, run.deps.evidence)
+    return erasing.go_on(erasures.erasure_of(document), document.version, run.now, deps)
 
 
 def _moving(run: _Run) -> quarantine.Deps:

@@ -30,6 +30,7 @@ from shared.handlers.looking import Shown, shown_of_still, shown_of_video
 from shared.handlers.media_sources import MediaFile, PictureFile, VideoFile
 from shared.ports import Clock, DetectionRun, Detector, FrameSampler, MediaProbe, PictureReader
 from shared.records import from_data, to_data
+from shared.repositories import verdict_cache
 
 T = TypeVar("T")
 
@@ -138,7 +139,8 @@ def moderate(order: Order, deps: Deps) -> Result:
             return caching.Made(to_data(made), _duration(made.verdict, deps))
 
         patient = replace(deps.cache, patience=min(deps.cache.patience, order.deadline - deps.clock.now()))
-        served = caching.serve(_key(looked_at, order.profile, deps), order.media_ids, make, patient)
+        names = (*order.media_ids, verdict_cache.content_name(looked_at.sha256))
+        served = caching.serve(_key(looked_at, order.profile, deps), names, make, patient)
         found = _readable(served.result)
         return Result(_made(looked_at, order, deps), cached=False) if found is None else Result(found, served.cached)
 

@@ -60,12 +60,12 @@ def move(asset: Asset, version: str, now: datetime, deps: Deps) -> str | None:
 def expire(asset: Asset, version: str, now: datetime, deps: Deps) -> str | None:
     """Deletes a file whose days in quarantine are over, its stills and the text that was read; the verdict stays.
 
-    Not while an incident that rests on it is open: it is evidence.
+    Not while an incident that rests on it is open or under legal hold: it is evidence.
     """
     if asset.quarantine_until is None or asset.quarantine_until > now or _is_replayed(asset, now, deps):
         return None
     found = incidents.get_many(deps.documents, asset.incident_ids)
-    if any(incident.status is not IncidentStatus.RESOLVED for incident in found):
+    if any(incident.status is not IncidentStatus.RESOLVED or incident.legal_hold for incident in found):
         return None
     _delete(asset.object_name, asset.generation, deps)
     timelines.discard(deps.media, asset.id)

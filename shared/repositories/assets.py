@@ -6,6 +6,7 @@ Each stage writes only its own field, so that stages which end at the same momen
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -106,6 +107,25 @@ def left_nothing_update(asset_id: str, state: QuarantineState | None, until: dat
     """The write that says that the object which the file was copied from is deleted."""
     data = {"quarantine": state and state.value, "quarantine_until": until, "left_behind": None}
     return Update(COLLECTION, asset_id, data, version=version)
+
+
+def erasure(asset: Asset, version: str, now: datetime) -> Update:
+    """The write that removes the asset's texts and all by which its content is known again, if it is as it was read.
+
+    Its place, its times, its verdicts and its ledger stay. Its file counts as deleted from then on.
+    """
+    context = None if asset.context is None else to_data(replace(asset.context, description=""))
+    facts = None if asset.facts is None else to_data(replace(asset.facts, sha256="", perceptual_hash="0" * 16))
+    data = {
+        "erased_at": now,
+        "context": context,
+        "facts": facts,
+        "filename": None,
+        "metadata": {},
+        "quarantine": QuarantineState.DELETED.value,
+        "quarantine_until": now,
+    }
+    return Update(COLLECTION, asset.id, data, version=version)
 
 
 def closeness_update(asset_id: str, strict_mode: bool, full_look: bool) -> Update:

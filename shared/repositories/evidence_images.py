@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from shared.domain.evidence_images import MAX_IMAGES, EvidenceImage
-from shared.ports import Create, Documents, Filter, Order, Query
+from shared.domain.evidence_images import MAX_IMAGES, DeletedBecause, EvidenceImage
+from shared.ports import Create, Document, Documents, Filter, Order, Query, Update
 from shared.records import from_data, to_data
 from shared.repositories import paging
 
@@ -24,6 +24,31 @@ def find(documents: Documents, image_id: int) -> tuple[EvidenceImage, str] | Non
     """The record with its version, or None."""
     document = documents.get(COLLECTION, str(image_id))
     return None if document is None else (from_data(EvidenceImage, document.data), document.version)
+
+
+STORED = Query(COLLECTION, (Filter("stored", "==", True),), (Order("uploaded_at"),))
+"""Pictures whose files may still be there, the oldest first."""
+
+
+def image_of(document: Document) -> EvidenceImage:
+    """The record in a document."""
+    return from_data(EvidenceImage, document.data)
+
+
+def deletion(image: EvidenceImage, version: str, now: datetime, because: DeletedBecause) -> Update:
+    """The write that decides that the file is to be deleted, if the record is as it was read."""
+    return Update(COLLECTION, str(image.id), {"deleted_at": now, "deleted_because": because.value}, version=version)
+
+
+def erasure(image: EvidenceImage, version: str, now: datetime) -> Update:
+    """The write that decides that the file is to be deleted and removes the description, if it is as it was read."""
+    decided = deletion(image, version, image.deleted_at or now, DeletedBecause.ERASURE)
+    return Update(COLLECTION, decided.id, {**decided.data, "description": ""}, version=version)
+
+
+def removal(image_id: int) -> Update:
+    """The write that says that the file is deleted."""
+    return Update(COLLECTION, str(image_id), {"stored": False})
 
 
 def of_incident(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from shared.domain.reuse import Known
-from shared.ports import Documents, Filter, Query, Set
+from shared.ports import Delete, Documents, Filter, Query, Set
 from shared.records import from_data, to_data
 
 COLLECTION = "fingerprints"
@@ -24,6 +24,11 @@ _LAST_MILLISECOND = 10**14
 def registration(known: Known, bands: Sequence[str]) -> Set:
     """The write that registers an upload, or registers it anew. Without `bands` only its very bytes find it."""
     return Set(COLLECTION, _id_of(known.asset_id, known.created_at), {**to_data(known), "bands": list(bands)})
+
+
+def forgetting(asset_id: str, created_at: datetime) -> Delete:
+    """The write by which no later upload finds this one any more. `created_at` is the upload's."""
+    return Delete(COLLECTION, _id_of(asset_id, created_at))
 
 
 def same_bytes(documents: Documents, sha256: str) -> list[Known]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from shared.domain.incident_changes import Change
-from shared.domain.incidents import AiEvent, Incident, Signal, SignalKind, Slot
+from shared.domain.incidents import AiEvent, Incident, Signal, SignalKind, Slot, concerns_incident
 from shared.errors import NotFound
 from shared.ports import Create, Document, Documents, Filter, Order, Query, Update, Write
 from shared.records import from_data, to_data
@@ -47,6 +47,11 @@ def change_writes(change: Change, version: str) -> tuple[Write, ...]:
     return (update, incident_timelines.creation(change.entry))
 
 
+def unheld(incident: Incident, version: str) -> Update:
+    """A write that changes nothing, and fails once the incident, which is not under legal hold, changed."""
+    return Update(INCIDENTS, incident.id, {"legal_hold": False}, version=version)
+
+
 def signal_creation(signal: Signal) -> Create:
     """The write that stores a signal, with what it is queried by as fields of its own."""
     observation = signal.observation
@@ -63,7 +68,7 @@ def signal_creation(signal: Signal) -> Create:
 
 def ai_event_creation(event: AiEvent) -> Create:
     """The write that stores an accepted observation, with what it is queried by as fields of its own."""
-    own = {"beacon_id": event.observation.beacon_id, "below_threshold": event.incident_id is None}
+    own = {"beacon_id": event.observation.beacon_id, "below_threshold": not concerns_incident(event.observation)}
     return Create(AI_EVENTS, str(event.id), {**to_data(event), **own})
 
 
@@ -105,6 +110,21 @@ def strongest_signals(documents: Documents, incident_id: str, kind: SignalKind, 
     of_kind = (Filter("incident_id", "==", incident_id), Filter("kind", "==", kind.value))
     page = documents.query(Query(SIGNALS, of_kind, (Order("confidence", descending=True),)), limit=limit)
     return [from_data(Signal, document.data) for document in page.documents]
+
+
+def find_event(documents: Documents, event_id: int) -> AiEvent | None:
+    """The AI event, or None."""
+    document = documents.get(AI_EVENTS, str(event_id))
+    return None if document is None else from_data(AiEvent, document.data)
+
+
+def without_description(documents: Documents, event_id: int) -> Iterator[Update]:
+    """The writes that remove what an AI event and its signals describe; all else of them stays."""
+    event = documents.get(AI_EVENTS, str(event_id))
+    signals = paging.every(documents, Query(SIGNALS, (Filter("ai_event_id", "==", event_id),)))
+    for document in [*([] if event is None else [event]), *signals]:
+        blank = {"observation": {**document.data["observation"], "description": ""}}
+        yield Update(document.collection, document.id, blank)
 
 
 def all_signals(documents: Documents, incident_id: str) -> Iterator[Signal]:

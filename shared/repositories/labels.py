@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from shared.domain.labels import FeedbackLabel
 from shared.errors import NotFound
-from shared.ports import Create, Documents, Filter, Order, Query
+from shared.ports import Create, Documents, Filter, Order, Query, Update
 from shared.records import from_data, to_data
+from shared.repositories import paging
 
 COLLECTION = "labels"
 
@@ -27,6 +30,14 @@ def get(documents: Documents, label_id: str) -> FeedbackLabel:
     if label is None:
         raise NotFound("unknown_feedback", "No such feedback.")
     return label
+
+
+def without_comments(documents: Documents, asset_id: str) -> Iterator[Update]:
+    """The writes that remove what people wrote of the asset; their labels stay."""
+    query = Query(COLLECTION, (Filter("asset_id", "==", asset_id),))
+    for document in paging.every(documents, query):
+        if document.data["comments"]:
+            yield Update(COLLECTION, document.id, {"comments": ""})
 
 
 def newest(

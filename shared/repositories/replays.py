@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from shared.domain.replays import Replay, Verdict
 from shared.domain.stages import StageRecord
 from shared.errors import NotFound
 from shared.ports import Create, Document, Documents, Filter, Order, Query, Update, Write
 from shared.records import from_data, to_data
+from shared.repositories import paging
 
 COLLECTION = "replays"
 SLOTS = "replay_slots"
@@ -61,6 +64,17 @@ def get(documents: Documents, asset_id: str, replay_id: str) -> Replay:
     if replay is None or replay.asset_id != asset_id:
         raise NotFound("unknown_replay", "This asset has no such replay.")
     return replay
+
+
+def without_summaries(documents: Documents, asset_id: str) -> Iterator[Update]:
+    """The writes that remove, from the asset's replays, the sentences in which its verdicts were told."""
+    query = Query(COLLECTION, (Filter("asset_id", "==", asset_id),))
+    for document in paging.every(documents, query):
+        told = {name: verdict for name in ("old", "new") if (verdict := document.data.get(name)) is not None}
+        blank = {
+            name: {**verdict, "analysis": {**verdict["analysis"], "summary": ""}} for name, verdict in told.items()
+        }
+        yield Update(COLLECTION, document.id, blank)
 
 
 def newest(

@@ -150,6 +150,11 @@ def forget(documents: Documents, media_id: str) -> int:
     return made + _remove(documents, Query(VERDICTS, named))
 
 
+def content_name(sha256: str) -> str:
+    """What an entry is called by its content, beside what clients call it: so that erasing finds it."""
+    return f"sha256:{sha256}"
+
+
 def remove_expired(documents: Documents, before: datetime) -> int:
     """Removes entries that expired, and claims whose owner died, before a moment; how many.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shared.domain.stages import Stage, WorkRecord, WorkState
 from shared.ports import Create, Delete, Document, Documents, Filter, Order, OutgoingMessage, Query, Update, Write
 from shared.records import from_data, to_data
+from shared.repositories import paging
 
 COLLECTION = "work"
 
@@ -53,7 +54,7 @@ def load(documents: Documents, key: str) -> tuple[WorkRecord, Document] | None:
 
 def claim(key: str, record: WorkRecord, held: Document | None, request: Request) -> Write:
     """The one conditional write: absent, or still at the version at which it was seen expired."""
-    data = {**to_data(record), "request": to_data(request)}
+    data = {**to_data(record), "request": to_data(request), "asset_id": request.asset_id}
     if held is None:
         return Create(COLLECTION, key, {**data, "outbox": []})
     return Update(COLLECTION, key, data, version=held.version)
@@ -91,6 +92,18 @@ def update(key: str, record: WorkRecord, version: str, outbox: Sequence[Outgoing
 def finished(key: str, record: WorkRecord, outbox: Sequence[OutgoingMessage]) -> Create:
     """A piece of work that was done in one go, with its outbox still to be published."""
     return Create(COLLECTION, key, {**to_data(record), "outbox": [to_data(message) for message in outbox]})
+
+
+def of_asset(documents: Documents, asset_id: str) -> Iterator[Document]:
+    """The pieces of work that stages of the asset claimed, fetched as they are taken."""
+    return paging.every(documents, Query(COLLECTION, (Filter("asset_id", "==", asset_id),)))
+
+
+def emptying(document: Document) -> Update:
+    """The write that removes what the work was asked for by and what it published, if nobody touched it meanwhile."""
+    request = request_of(document)
+    kept = None if request is None else to_data(replace(request, data=None, attributes={}))
+    return Update(COLLECTION, document.id, {"outbox": [], "request": kept}, version=document.version)
 
 
 def mark_published(key: str) -> Update:

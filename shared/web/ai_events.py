@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from shared.domain.evidence_images import EvidenceImage
 from shared.domain.evidence_views import Purpose
-from shared.domain.incidents import PROFILES, AiEvent
+from shared.domain.incidents import PROFILES, AiEvent, concerns_incident
 from shared.errors import Malformed, NotFound
 from shared.handlers import evidence
 from shared.ports import Caller, Documents
@@ -34,7 +34,9 @@ class EventImage(BaseModel):
 
 
 class AiEventReply(BaseModel):
-    """One report. `incident_id` is None where it concerned no incident: that is what is there to be reviewed."""
+    """One report. `incident_id` is None where it concerned no incident, because it lies below its kind's threshold, or
+    because its kind takes no part in incidents.
+    """
 
     ai_event_id: int
     signal_type: str
@@ -121,7 +123,7 @@ def _shown(event: AiEvent, images: Sequence[EvidenceImage]) -> AiEventReply:
         asset_id=observation.asset_id,
         created_at=event.created_at,
         incident_id=event.incident_id,
-        below_threshold=event.incident_id is None,
+        below_threshold=not concerns_incident(observation),
         images=[_image(image) for image in images],
     )
 

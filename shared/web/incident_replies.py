@@ -13,7 +13,7 @@ from shared.domain.incidents import PROFILES, Incident, Signal
 class IncidentSummary(BaseModel):
     """An incident without its signals. `revision` counts its changes: name it to act on just what was seen.
 
-    `outcome`, `resolution_note` and `resolved_at` are set once it is RESOLVED; `changed_at` is None until it changes.
+    `changed_at`: when it last did. `outcome`, `resolution_note` and `resolved_at` are set once it is RESOLVED.
     """
 
     incident_id: str

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
+from shared.domain.alert_history import AlertMoment
 from shared.domain.evidence_images import EvidenceImage
 from shared.domain.incident_changes import TimelineEntry
 from shared.domain.incidents import Signal
@@ -33,6 +34,20 @@ class ChangeReply(BaseModel):
     details: Mapping[str, Any]
 
 
+class AlertMomentReply(BaseModel):
+    """What happened in an alert. `step`: `raised` (because the incident `opened` or was `raised`), `asked`, `answered`
+    (`because`: the answer), `ended` (`because`: the alert's state). `guards` by name.
+    """
+
+    alert_id: str
+    priority: str
+    step: str
+    because: str
+    round: int
+    guards: list[str]
+    reason: str | None
+
+
 class TimelineItem(BaseModel):
     """Something that happened. `kind` names the one of the other fields that is there."""
 
@@ -41,6 +56,7 @@ class TimelineItem(BaseModel):
     change: ChangeReply | None = None
     signal: SignalReply | None = None
     image: ImageReply | None = None
+    alert: AlertMomentReply | None = None
 
 
 class Timeline(BaseModel):
@@ -78,6 +94,8 @@ def _item(item: Item) -> TimelineItem:
             return TimelineItem(at=at, kind="signal", signal=show_signal(happening))
         case EvidenceImage():
             return TimelineItem(at=at, kind="image", image=shown_image(happening))
+        case AlertMoment():
+            return TimelineItem(at=at, kind="alert", alert=_alert(happening))
 
 
 def _change(entry: TimelineEntry) -> ChangeReply:
@@ -89,4 +107,16 @@ def _change(entry: TimelineEntry) -> ChangeReply:
         after=entry.after,
         note=entry.note,
         details=entry.details,
+    )
+
+
+def _alert(moment: AlertMoment) -> AlertMomentReply:
+    return AlertMomentReply(
+        alert_id=moment.alert_id,
+        priority=moment.priority,
+        step=moment.step,
+        because=moment.because,
+        round=moment.round,
+        guards=list(moment.guards),
+        reason=moment.reason,
     )

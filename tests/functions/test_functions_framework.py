@@ -254,8 +254,8 @@ def test_uploads_signs_a_url(clients: Mapping[str, httpx.Client], cloud: Cloud) 
     assert assets.get(cloud.documents, ticket["video_id"]).source_id == "door"
 
 
-def test_signals_opens_an_incident_and_query_shows_it(clients: Mapping[str, httpx.Client], cloud: Cloud) -> None:
-    place = {"id": "x", "location": "Gate", "active": True}
+def test_signals_opens_an_incident_that_operators_act_on(clients: Mapping[str, httpx.Client], cloud: Cloud) -> None:
+    place = {"id": "x", "location": "Gate", "active": True, "neighbours": []}
     assert clients["registry"].put("/beacons/x", json={"location": "Gate"}).json() == place
     assert clients["registry"].get("/beacons/x").json() == place
     signal = {"beacon_id": "x", "confidence_score": 0.9, "description": "A fight"}
@@ -264,8 +264,15 @@ def test_signals_opens_an_incident_and_query_shows_it(clients: Mapping[str, http
     joined = clients["signals"].post("/api/ai/scream-detected/", json=signal)
     assert (joined.status_code, joined.json()["status"]) == (200, "signal_added_to_existing")
     assert incidents_at("x", cloud) == [opened.json()["incident_id"]]
-    listed = clients["query"].get("/incidents", params={"beacon_id": "x"}).json()
+    listed = clients["incidents"].get("/incidents", params={"beacon_id": "x", "status": "CREATED"}).json()
     assert [incident["incident_id"] for incident in listed["incidents"]] == incidents_at("x", cloud)
+    assert listed["counts"] == {"CREATED": 1}
+    path = f"/incidents/{opened.json()['incident_id']}"
+    assert clients["incidents"].post(f"{path}/assign", json={"assignee": "Ana"}).json()["status"] == "ASSIGNED"
+    refused = clients["incidents"].post(f"{path}/assign", json={"assignee": "Ben"}, headers={"If-Match": '"1"'})
+    assert (refused.status_code, refused.json()["incident"]["assignee"]) == (409, "Ana")
+    told = clients["incidents"].get(f"{path}/timeline").json()["items"]
+    assert [item["kind"] for item in told] == ["signal", "change", "signal", "change"]
 
 
 def test_analysis_refuses_what_is_no_form_and_what_is_too_large(clients: Mapping[str, httpx.Client]) -> None:

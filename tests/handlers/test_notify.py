@@ -14,7 +14,7 @@ from shared.domain.alerts import AlertEvent, AlertState, Answer, Channel
 from shared.domain.guards import Guard, Shift
 from shared.domain.incidents import Incident, IncidentStatus, Outcome, SignalKind
 from shared.errors import Malformed, NotFound, Retryable
-from shared.handlers import answering
+from shared.handlers import answering, maintain
 from shared.handlers.answering import AnswerRefused
 from shared.messages import AlertDue, encode
 from shared.ports import Caller, OutgoingMessage, Query, Role
@@ -317,6 +317,19 @@ class TestFaults:
         world.handle(message)
         assert world.alert(alert).round == 1
         world.wait(0.5)
+        assert world.alert(alert).round == 2
+
+    def test_what_a_lost_timer_would_have_said_the_sweeper_says_a_minute_later(
+        self, world: AlertWorld, pipeline: Pipeline
+    ) -> None:
+        world.employ_many(6)
+        alert = world.open()
+        world.timers.waiting.clear()
+        world.clock.advance(104.9)
+        assert "alerts_reminded" not in maintain.sweep(pipeline.maintain_deps())
+        world.clock.advance(0.1)
+        assert maintain.sweep(pipeline.maintain_deps())["alerts_reminded"] == 1
+        world.hear()
         assert world.alert(alert).round == 2
 
     def test_of_two_that_look_at_once_one_begins_the_next_round(self, world: AlertWorld) -> None:

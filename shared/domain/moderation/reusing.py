@@ -17,7 +17,9 @@ def is_reusable(earlier: Asset, asset: Asset, profile: Profile) -> bool:
     A witness that was away, a budget that was spent, or another detector since: the new upload is looked at itself.
     """
     moderation = earlier.moderation
-    if moderation is None or not moderation.final or moderation.verdict.profile_version != profile.version:
+    if moderation is None or not moderation.final or earlier.erased_at is not None:
+        return False
+    if moderation.verdict.profile_version != profile.version:
         return False
     if earlier.facts is None or asset.facts is None or earlier.facts.sha256 != asset.facts.sha256:
         return False
