@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
 
+from bench.photos import draw_photo
 from bench.twins import Encoding, encode_anew
 from local import demo
 from local.client import SightlineClient
@@ -237,3 +240,51 @@ def _seen(client: SightlineClient, path: Path) -> dict[str, Any]:
     asset_id = send(client, path, source_id="seen-before")
     assert client.wait_until_ended(asset_id, timeout=TIMEOUT_SECONDS)["state"] == "done"
     return client.analysis(asset_id)
+
+
+def check_incident(http: httpx.Client, place: str) -> None:
+    """A signal with a picture opens an incident; an alert exhausts the one guard; an operator sees all, and ends it."""
+    http.put(f"/beacons/{place}", json={"location": "Back door"}).raise_for_status()
+    http.put(f"/guards/guard of {place}", json={"name": "Grace", "places": [place]}).raise_for_status()
+    fields = {"beacon_id": place, "confidence_score": "0.95", "description": "Fight"}
+    files = {"images": ("evidence.jpg", draw_photo(320, 240, 1), "image/jpeg")}
+    sent = http.post("/api/ai/violence-detected/", data=fields, files=files)
+    assert (sent.status_code, sent.json()["status"]) == (201, "incident_created")
+    incident_id = sent.json()["incident_id"]
+    path = f"/incidents/{incident_id}"
+
+    shown = http.get(path).raise_for_status().json()
+    (image,) = shown["images"]
+    assert (image["image_id"], shown["signal_count"]) == (sent.json()["images"][0]["id"], 1)
+    _check_link(sent.json()["images"][0]["image"])
+    link = http.get(f"{path}/images/{image['image_id']}", follow_redirects=False)
+    assert (link.status_code, link.headers["cache-control"]) == (307, "no-store")
+    _check_link(link.headers["location"])
+    assert len(http.get(f"{path}/views").raise_for_status().json()["views"]) == 1
+
+    (alert,) = _until(lambda: http.get("/alerts", params={"incident_id": incident_id}).json()["alerts"])
+    declined = http.post(f"/alerts/{alert['alert_id']}/decline", json={"guard_id": f"guard of {place}"})
+    assert declined.raise_for_status().json()["asks"][0]["answer"] == "declined"
+    _until(lambda: http.get(f"/alerts/{alert['alert_id']}").json()["state"] == "exhausted")
+
+    end = {"outcome": "escalated", "note": "The police came."}
+    ended = http.post(f"{path}/resolve", json=end, headers={"If-Match": f'"{shown["revision"]}"'})
+    assert ended.raise_for_status().json()["status"] == "RESOLVED"
+    again = http.post(f"{path}/resolve", json=end)
+    assert (again.status_code, again.json()["incident"]["status"]) == (409, "RESOLVED")
+    kinds = [item["kind"] for item in http.get(f"{path}/timeline").raise_for_status().json()["items"]]
+    assert {kinds.count("change"), kinds.count("signal"), kinds.count("image")} == {2, 1}
+
+
+def _check_link(url: str) -> None:
+    seen = httpx.get(url)
+    assert (seen.status_code, seen.headers["content-type"]) == (200, "image/jpeg")
+
+
+def _until(found: Callable[[], Any]) -> Any:
+    """What is looked for, once it is there."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not (got := found()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return got

@@ -64,6 +64,14 @@ def test_an_upload_url_is_good_for_one_thing_once(client: SightlineClient, fight
     scenario.check_upload_urls(client, fight)
 
 
+def test_an_incident_with_a_picture_from_signal_to_resolution(tmp_path: Path) -> None:
+    with (
+        running_server(tmp_path / "data", port=free_port()) as base_url,
+        httpx.Client(base_url=base_url, timeout=30) as http,
+    ):
+        scenario.check_incident(http, "back door")
+
+
 SERVE = ("-m", "local")
 STUCK = (
     "-c",

@@ -282,6 +282,12 @@ def test_an_upload_url_is_good_for_one_thing_once(client: SightlineClient, fight
     scenario.check_upload_urls(client, fight)
 
 
+def test_an_incident_with_a_picture_from_signal_to_resolution(running: stack.Stack) -> None:
+    headers = {"Authorization": f"Bearer {stack.TOKEN}"}
+    with httpx.Client(base_url=running.base_url, headers=headers, timeout=60) as http:
+        scenario.check_incident(http, "back door")
+
+
 def test_the_sweeper_runs_on_its_schedule_and_mends(client: SightlineClient, running: stack.Stack) -> None:
     documents = FirestoreDocuments(firestore.Client(project=PROJECT))
     long_ago = SystemClock().now() - timedelta(days=1)
