@@ -18,6 +18,7 @@ from shared.ports import Delivery, Document, Documents, OutgoingMessage, Page, Q
 from tests.fakes import ManualClock
 
 MAX_DEPTH = 3
+MOST_STEPS = 20_000
 
 
 class Killed(BaseException):
@@ -102,6 +103,7 @@ class HostileWorld:
         while self._pending:
             steps += 1
             self._calm = self._calm or steps > 2000
+            assert steps < MOST_STEPS, "the world never comes to rest"
             self._deliver_one()
 
     def calm_down(self) -> None:

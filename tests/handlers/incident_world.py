@@ -100,12 +100,16 @@ class Version:
 
 @dataclass
 class Journal:
-    """A `Documents` that writes down, in order, what was committed; and when requests began and were answered."""
+    """A `Documents` that writes down, in order, what was committed; and when requests began and were answered.
+
+    `broken`: promises that a commit broke. It must not raise for them: the world would take that for one more failure.
+    """
 
     inner: Documents
     history: dict[str, list[Version]] = field(default_factory=dict)
     signals: dict[str, int] = field(default_factory=dict)
     resolved: dict[str, int] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
     _moment: int = 0
     _begun: list[int] = field(default_factory=list)
 
@@ -167,11 +171,13 @@ class Journal:
 
     def _keep(self, moment: int, incident: Incident) -> None:
         versions = self.history.setdefault(incident.id, [])
-        assert incident.revision == len(versions) + 1
-        if versions:
-            before = versions[-1].incident
-            assert incident.priority.rank >= before.priority.rank
-            assert (incident.beacon_id, incident.opened_at) == (before.beacon_id, before.opened_at)
+        before = versions[-1].incident if versions else None
+        if incident.revision != len(versions) + 1:
+            self.broken.append(f"revision {incident.revision} is change {len(versions) + 1}: {incident}")
+        if before is not None and incident.priority.rank < before.priority.rank:
+            self.broken.append(f"the priority fell from {before.priority}: {incident}")
+        if before is not None and (incident.beacon_id, incident.opened_at) != (before.beacon_id, before.opened_at):
+            self.broken.append(f"another incident took its place: {incident}")
         versions.append(Version(moment, incident))
 
 

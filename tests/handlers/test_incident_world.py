@@ -56,6 +56,7 @@ def _policy(seed: int) -> IncidentPolicy:
 
 
 def _check(seed: int, town: Town) -> None:
+    assert town.journal.broken == [], seed
     _check_one_open_incident(seed, town)
     _check_every_report(seed, town)
     _check_timelines(seed, town.journal)
