@@ -5,7 +5,9 @@ The same step on the same incident always ends the same way; `incident_changes` 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from shared.domain import incident_changes
@@ -84,3 +86,19 @@ def take(step: Step, incident: Incident, now: datetime, *, actor: str) -> Change
             return incident_changes.remark(incident, note, now, actor=actor)
         case Hold(on, note):
             return incident_changes.hold(incident, on, now, actor=actor, note=note)
+
+
+@dataclass(frozen=True)
+class TakenStep:
+    """A step that was taken under an `Idempotency-Key`. `content`: see `content_of`."""
+
+    id: str
+    content: str
+    incident_id: str
+    created_at: datetime
+    expires_at: datetime
+
+
+def content_of(step: Step) -> str:
+    """One hash for all that was asked."""
+    return hashlib.sha256(json.dumps([type(step).__name__, asdict(step)]).encode()).hexdigest()

@@ -11,12 +11,15 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
+from datetime import datetime
 
+from shared import ids
 from shared.delivery import MAX_CONFLICTS
 from shared.domain import incident_steps
 from shared.domain.incident_changes import Action, Change, Refusal, sentence_of
-from shared.domain.incident_steps import Step
+from shared.domain.incident_steps import Step, TakenStep
 from shared.domain.incidents import Incident, Outcome
+from shared.domain.submissions import KEPT
 from shared.errors import (
     AlreadyExists,
     Conflict,
@@ -30,7 +33,7 @@ from shared.errors import (
 from shared.handlers import incident_labels, incident_records
 from shared.handlers.incident_records import Deps, Planned
 from shared.ports import Caller, Documents, Write
-from shared.repositories import incidents
+from shared.repositories import idempotency, incidents
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +43,16 @@ AT_ONCE = 8
 
 @dataclass(frozen=True)
 class Order:
-    """Who wants which step. `actor` is the name in the timeline; `revision` the one they saw, None: as it is now."""
+    """Who wants which step. `actor` is the name in the timeline; `revision` the one they saw, None: as it is now.
+
+    The same `idempotency_key` of the same actor for the same incident means the same order, for a day.
+    """
 
     step: Step
     caller: Caller
     actor: str
     revision: int | None = None
+    idempotency_key: str | None = None
 
 
 class ActionRefused(Conflict):
@@ -66,17 +73,21 @@ class Result:
 
 
 def act(incident_id: str, order: Order, deps: Deps) -> Incident:
-    """Takes the step and publishes its news; gives the incident as it is then.
+    """Takes the step and publishes its news, unless this order did so before; gives the incident as it is then.
 
     Raises `Malformed` for texts that can't be kept, `NotFound` also for an incident that is not the caller's to see,
-    `ActionRefused`, and `Retryable` (where the step may have been taken).
+    `ActionRefused`, `Conflict` where the key was used for another step, and `Retryable` (the step may have been taken).
     """
     incident_steps.check(order.step)
     for _ in range(MAX_CONFLICTS):
         incident, version = visible(incident_id, order.caller, deps.documents)
+        key = _Key.of(incident, order, deps)
+        if key is not None and key.is_used:
+            return incidents.get(deps.documents, incident_id)
         change = _decided(incident, order, deps)
+        extra = [*_labels(change, deps), *([] if key is None else [key.write(change)])]
         try:
-            incident_records.store([Planned(incident, version, change)], _labels(change, deps), deps)
+            incident_records.store([Planned(incident, version, change)], extra, deps)
         except (AlreadyExists, VersionConflict):
             continue  # somebody else changed it in the meantime
         return change.incident
@@ -104,6 +115,39 @@ def visible(incident_id: str, caller: Caller, documents: Documents) -> tuple[Inc
     if found is None or not caller.may_see(found[0].beacon_id):
         raise NotFound("unknown_incident", "No such incident.")
     return found
+
+
+@dataclass(frozen=True)
+class _Key:
+    """The order's own name, looked up after the incident was read: a step that is missing there is not in the other."""
+
+    id: str
+    content: str
+    held: TakenStep | None
+    held_version: str | None
+    now: datetime
+
+    @classmethod
+    def of(cls, incident: Incident, order: Order, deps: Deps) -> _Key | None:
+        """None where the client gave none. Raises `Conflict` for one that was used for another step."""
+        if order.idempotency_key is None:
+            return None
+        record_id = ids.derived_uuid("incident-step", incident.id, order.actor, order.idempotency_key)
+        held, version = idempotency.find_step(deps.documents, record_id) or (None, None)
+        key = cls(record_id, incident_steps.content_of(order.step), held, version, deps.clock.now())
+        if key.is_used and held is not None and held.content != key.content:
+            raise Conflict("key_reused", "This Idempotency-Key was used for another step.")
+        return key
+
+    @property
+    def is_used(self) -> bool:
+        """Whether the step was taken under it, and not longer ago than that is remembered."""
+        return self.held is not None and self.now < self.held.expires_at
+
+    def write(self, change: Change) -> Write:
+        """The write that remembers the step, in the step's own commit."""
+        taken = TakenStep(self.id, self.content, change.incident.id, self.now, self.now + KEPT)
+        return idempotency.writing(taken, self.held_version)
 
 
 def _decided(incident: Incident, order: Order, deps: Deps) -> Change:

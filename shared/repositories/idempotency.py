@@ -1,9 +1,10 @@
-"""What was answered under an `Idempotency-Key`, kept for a day."""
+"""What was answered, or done, under an `Idempotency-Key`, kept for a day."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
+from shared.domain.incident_steps import TakenStep
 from shared.domain.submissions import Answered
 from shared.errors import VersionConflict
 from shared.ports import Create, Delete, Documents, Filter, Order, Query, Update, Write
@@ -19,8 +20,14 @@ def find(documents: Documents, record_id: str) -> tuple[Answered, str] | None:
     return None if document is None else (from_data(Answered, document.data), document.version)
 
 
-def writing(record: Answered, expired_version: str | None) -> Write:
-    """The write that keeps an answer: fails if somebody else's is kept, but for the expired one that was seen."""
+def find_step(documents: Documents, record_id: str) -> tuple[TakenStep, str] | None:
+    """The record of a step with its version, or None. It may have expired."""
+    document = documents.get(COLLECTION, record_id)
+    return None if document is None else (from_data(TakenStep, document.data), document.version)
+
+
+def writing(record: Answered | TakenStep, expired_version: str | None) -> Write:
+    """The write that keeps a record: fails if somebody else's is kept, but for the expired one that was seen."""
     if expired_version is None:
         return Create(COLLECTION, record.id, to_data(record))
     return Update(COLLECTION, record.id, to_data(record), version=expired_version)

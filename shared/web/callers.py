@@ -48,7 +48,6 @@ class Requires:
         return found
 
 
-Known = Annotated[Caller, Depends(caller)]
 Viewer = Annotated[Caller, Depends(Requires(Role.VIEWER))]
 Operator = Annotated[Caller, Depends(Requires(Role.OPERATOR))]
 Admin = Annotated[Caller, Depends(Requires(Role.ADMIN))]
@@ -78,16 +77,12 @@ class Rules:
 
     def __init__(self, routers: Sequence[APIRouter]) -> None:
         routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
-        self._own = [(route, role) for route in routes if (role := own_role(route)) is not None]
+        self._routes = [(route, own_role(route)) for route in routes]
 
     def least(self, scope: Scope) -> Role:
         """The least role that may make this request, the route's own or by its method. DEVICE: see `REPORTERS`."""
-        for route, role in self._own:
-            if route.matches(scope)[0] is Match.FULL:
-                return role
-        if scope["method"] == "POST" and scope["path"].startswith(DEVICE_PREFIX):
-            return Role.DEVICE
-        return Role.VIEWER if scope["method"] in READING else Role.OPERATOR
+        own = next((role for route, role in self._routes if _serves(route, scope)), None)
+        return own or _usual_role(scope)
 
     def refusal(self, found: Caller, scope: Scope) -> str | None:
         """Why the caller may not make this request, in a sentence; None: they may."""
@@ -95,6 +90,17 @@ class Rules:
         if least is Role.DEVICE:
             return None if found.role in REPORTERS else needs(Role.OPERATOR)
         return None if found.role.includes(least) else needs(least)
+
+
+def _serves(route: APIRoute, scope: Scope) -> bool:
+    """Whether the request is this route's, as routing itself decides: the first that matches serves it."""
+    return scope["method"] in (route.methods or ()) and route.matches(scope)[0] is Match.FULL
+
+
+def _usual_role(scope: Scope) -> Role:
+    if scope["method"] == "POST" and scope["path"].startswith(DEVICE_PREFIX):
+        return Role.DEVICE
+    return Role.VIEWER if scope["method"] in READING else Role.OPERATOR
 
 
 def own_role(route: APIRoute) -> Role | None:

@@ -23,10 +23,10 @@ BeaconId = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class DeviceBody(BaseModel):
-    """What an administrator may set. `beacons`: the places it may report for; null or absent: all."""
+    """What an administrator may set. `beacons`: the places it may report for; null: all, which must be said."""
 
     name: str = Field(min_length=1, max_length=200)
-    beacons: list[BeaconId] | None = Field(default=None, max_length=MOST_BEACONS)
+    beacons: list[BeaconId] | None = Field(max_length=MOST_BEACONS)
     active: bool = True
 
 

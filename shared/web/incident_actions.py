@@ -1,12 +1,14 @@
 """POST /incidents/{id}/{acknowledge,assign,start,resolve,note}, and several at once: a person acts on incidents.
 
 A step that can't be taken is 409 with the incident as it is, so that a screen that lags behind can show it. So is one
-that was taken before: nothing is done twice, and who repeats it sees what became of it.
+that was taken before: nothing is done twice, and who repeats it sees what became of it. A note can be added twice, so
+who can't know whether it arrived sends an `Idempotency-Key`: the same one again is answered as if it were the first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header
@@ -19,13 +21,36 @@ from shared.errors import Malformed, Permanent
 from shared.handlers import incident_actions
 from shared.handlers.incident_actions import ActionRefused, Order, Result
 from shared.handlers.incident_records import Deps
+from shared.ports import Caller
 from shared.web.callers import Operator
-from shared.web.clients import Actor
+from shared.web.clients import Actor, IdempotencyKey
 from shared.web.incident_replies import IncidentSummary, summarise
 
 MAX_INCIDENTS = 100
 
 Revision = Annotated[int | None, Field(ge=1, strict=True)]
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Who acts, on what they saw."""
+
+    caller: Caller
+    actor: str
+    seen: int | None
+    key: str | None
+
+    def order(self, step: Step, revision: int | None = None) -> Order:
+        """The order of a body that names a revision, or none. Raises `Malformed`."""
+        if self.seen is not None and revision is not None and self.seen != revision:
+            raise Malformed("two_revisions", "If-Match and revision name different revisions.")
+        return Order(step, self.caller, self.actor, revision if self.seen is None else self.seen, self.key)
+
+    def order_for_several(self, step: Step) -> Order:
+        """The order for incidents of which each has a revision of its own. Raises `Malformed`."""
+        if self.seen is not None:
+            raise Malformed("one_revision", "If-Match names the revision of one incident; here are several.")
+        return self.order(step)
 
 
 class StepBody(BaseModel):
@@ -105,65 +130,61 @@ def seen_revision(if_match: Annotated[str | None, Header()] = None) -> int | Non
     return int(digits)
 
 
-Seen = Annotated[int | None, Depends(seen_revision)]
+def asking(
+    caller: Operator, actor: Actor, key: IdempotencyKey, seen: Annotated[int | None, Depends(seen_revision)]
+) -> Asking:
+    """What the headers say."""
+    return Asking(caller, actor, seen, key)
+
+
+Asked = Annotated[Asking, Depends(asking)]
 
 
 def router(deps: Callable[[], Deps]) -> APIRouter:
     """The routes over these collaborators, made at the first request."""
     routes = APIRouter(tags=["incidents"], responses={409: {"model": Refused}})
 
-    def take(incident_id: str, step: Step, caller: Operator, actor: str, revision: int | None) -> JSONResponse:
+    def take(incident_id: str, order: Order) -> JSONResponse:
         try:
-            incident = incident_actions.act(incident_id, Order(step, caller, actor, revision), deps())
+            incident = incident_actions.act(incident_id, order, deps())
         except ActionRefused as error:
             return _answer(409, {"detail": error.sentence, "incident": _plain(error.incident)}, error.incident)
         return _answer(200, _plain(incident), incident)
 
     @routes.post("/incidents/{incident_id}/acknowledge", response_model=IncidentSummary)
-    def acknowledge(
-        incident_id: str, caller: Operator, actor: Actor, seen: Seen, body: StepBody | None = None
-    ) -> JSONResponse:
+    def acknowledge(incident_id: str, asked: Asked, body: StepBody | None = None) -> JSONResponse:
         said = body or StepBody()
-        return take(incident_id, Acknowledge(said.note), caller, actor, _one(seen, said.revision))
+        return take(incident_id, asked.order(Acknowledge(said.note), said.revision))
 
     @routes.post("/incidents/{incident_id}/assign", response_model=IncidentSummary)
-    def assign(incident_id: str, body: AssignBody, caller: Operator, actor: Actor, seen: Seen) -> JSONResponse:
-        step = Assign(body.assignee, body.note)
-        return take(incident_id, step, caller, actor, _one(seen, body.revision))
+    def assign(incident_id: str, asked: Asked, body: AssignBody) -> JSONResponse:
+        return take(incident_id, asked.order(Assign(body.assignee, body.note), body.revision))
 
     @routes.post("/incidents/{incident_id}/start", response_model=IncidentSummary)
-    def start(
-        incident_id: str, caller: Operator, actor: Actor, seen: Seen, body: StepBody | None = None
-    ) -> JSONResponse:
+    def start(incident_id: str, asked: Asked, body: StepBody | None = None) -> JSONResponse:
         said = body or StepBody()
-        return take(incident_id, Start(said.note), caller, actor, _one(seen, said.revision))
+        return take(incident_id, asked.order(Start(said.note), said.revision))
 
     @routes.post("/incidents/{incident_id}/resolve", response_model=IncidentSummary)
-    def resolve(incident_id: str, body: ResolveBody, caller: Operator, actor: Actor, seen: Seen) -> JSONResponse:
-        step = Resolve(body.outcome, body.note)
-        return take(incident_id, step, caller, actor, _one(seen, body.revision))
+    def resolve(incident_id: str, asked: Asked, body: ResolveBody) -> JSONResponse:
+        return take(incident_id, asked.order(Resolve(body.outcome, body.note), body.revision))
 
     @routes.post("/incidents/{incident_id}/note", response_model=IncidentSummary)
-    def note(incident_id: str, body: NoteBody, caller: Operator, actor: Actor, seen: Seen) -> JSONResponse:
-        return take(incident_id, Remark(body.note), caller, actor, _one(seen, body.revision))
+    def note(incident_id: str, asked: Asked, body: NoteBody) -> JSONResponse:
+        return take(incident_id, asked.order(Remark(body.note), body.revision))
 
     @routes.post("/incidents/acknowledge")
-    def acknowledge_each(body: BulkBody, caller: Operator, actor: Actor) -> BulkReply:
-        order = Order(Acknowledge(body.note), caller, actor)
-        return _bulk(incident_actions.act_on_each(body.incident_ids, order, deps()))
+    def acknowledge_each(asked: Asked, body: BulkBody) -> BulkReply:
+        return _bulk(
+            incident_actions.act_on_each(body.incident_ids, asked.order_for_several(Acknowledge(body.note)), deps())
+        )
 
     @routes.post("/incidents/resolve")
-    def resolve_each(body: BulkResolveBody, caller: Operator, actor: Actor) -> BulkReply:
-        order = Order(Resolve(body.outcome, body.note), caller, actor)
+    def resolve_each(asked: Asked, body: BulkResolveBody) -> BulkReply:
+        order = asked.order_for_several(Resolve(body.outcome, body.note))
         return _bulk(incident_actions.act_on_each(body.incident_ids, order, deps()))
 
     return routes
-
-
-def _one(header: int | None, body: int | None) -> int | None:
-    if header is not None and body is not None and header != body:
-        raise Malformed("two_revisions", "If-Match and revision name different revisions.")
-    return body if header is None else header
 
 
 def _plain(incident: Incident) -> dict[str, object]:

@@ -17,13 +17,13 @@ from shared.domain.incident_changes import Action
 from shared.domain.incident_steps import Acknowledge, Assign, Remark, Resolve, Start, Step
 from shared.domain.incidents import Beacon, Incident, IncidentStatus, Observation, Outcome, Priority, SignalKind
 from shared.domain.labels import Accuracy, FeedbackLabel, Label
-from shared.errors import Malformed, NotFound, Retryable
+from shared.errors import Conflict, Malformed, NotFound, Retryable
 from shared.handlers import incident_actions, signals
 from shared.handlers.incident_actions import ActionRefused, Order, Result
 from shared.handlers.incident_records import Deps
 from shared.outbox import PATIENCE, publish_pending
 from shared.ports import Caller, Role, Write
-from shared.repositories import assets, beacons, incident_timelines, incidents, labels
+from shared.repositories import assets, beacons, idempotency, incident_timelines, incidents, labels
 from tests.handlers.pipeline import ListBus, Pipeline, run_through
 
 OLGA = Caller("olga", Role.OPERATOR)
@@ -168,6 +168,63 @@ def test_a_store_that_fails_leaves_no_half_step(
     assert (numbers(incident, deps), news(bus)) == ([1], [])
 
 
+def keyed(incident: Incident, step: Step, deps: Deps, *, key: str = "k", actor: str = "olga") -> Incident:
+    return incident_actions.act(incident.id, Order(step, OLGA, actor, None, key), deps)
+
+
+def test_the_same_key_takes_a_step_once(incident: Incident, deps: Deps, bus: ListBus) -> None:
+    first = keyed(incident, Remark("two people"), deps)
+    act(incident, Assign("anna"), deps)
+    again = keyed(incident, Remark("two people"), deps)
+    assert (first.revision, again.revision, again.assignee) == (2, 3, "anna")
+    assert numbers(incident, deps) == [1, 2, 3]
+    assert [told["change"] for told in news(bus)] == ["noted", "assigned"]
+
+
+def test_a_resolution_is_answered_again_under_its_key(incident: Incident, deps: Deps) -> None:
+    assert keyed(incident, RESOLVE, deps) == keyed(incident, RESOLVE, deps)
+
+
+@pytest.mark.parametrize("step", [Remark("three people"), Acknowledge("two people")])
+def test_another_step_under_the_same_key_is_refused(step: Step, incident: Incident, deps: Deps) -> None:
+    keyed(incident, Remark("two people"), deps)
+    with pytest.raises(Conflict, match="key_reused"):
+        keyed(incident, step, deps)
+
+
+def test_a_key_is_its_actors_own_and_lasts_a_day(incident: Incident, deps: Deps, pipeline: Pipeline) -> None:
+    keyed(incident, Remark("seen"), deps)
+    assert keyed(incident, Remark("seen"), deps, actor="otto").revision == 3
+    pipeline.clock.advance(24 * 3600)
+    assert keyed(incident, Remark("seen"), deps).revision == 4
+    assert keyed(incident, Remark("seen"), deps).revision == 4
+    pipeline.clock.advance(25 * 3600)
+    assert idempotency.remove_expired(deps.documents, pipeline.clock.now()) == 2
+
+
+def test_a_refused_step_leaves_its_key_free(incident: Incident, deps: Deps) -> None:
+    with pytest.raises(ActionRefused):
+        keyed(incident, Start(), deps)
+    act(incident, Assign("anna"), deps)
+    assert keyed(incident, Start(), deps).status is IncidentStatus.IN_PROGRESS
+
+
+def test_a_commit_whose_answer_was_lost_is_not_repeated(
+    incident: Incident, deps: Deps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    working = deps.documents.commit
+
+    def lose_the_answer(writes: Sequence[Write]) -> None:
+        working(writes)
+        raise Retryable("nobody heard")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(deps.documents, "commit", lose_the_answer)
+        with pytest.raises(Retryable):
+            keyed(incident, Remark("seen"), deps)
+    assert keyed(incident, Remark("seen"), deps).revision == 2
+
+
 RACERS = 32
 
 
@@ -197,6 +254,12 @@ def test_of_many_who_start_at_once_one_does(incident: Incident, deps: Deps, bus:
 def test_of_many_who_saw_the_same_revision_one_acts(incident: Incident, deps: Deps) -> None:
     ends = at_once(lambda number: act(incident, Assign(f"guard {number}"), deps, revision=1).revision)
     assert Counter(ends) == {2: 1, "stale": RACERS - 1}
+
+
+def test_the_same_key_at_once_is_one_step(incident: Incident, deps: Deps) -> None:
+    ends = at_once(lambda _: keyed(incident, RESOLVE, deps).revision)
+    assert ends == [2] * RACERS
+    assert numbers(incident, deps) == [1, 2]
 
 
 def test_many_notes_at_once_are_all_kept(incident: Incident, deps: Deps, bus: ListBus) -> None:

@@ -22,7 +22,7 @@ from shared.ports import Caller, Role
 from shared.settings import EmbeddedSettings
 from shared.web.access import Access
 from shared.web.app import create_app
-from shared.web.callers import Rules
+from shared.web.callers import Admin, Rules
 from shared.web.clients import Actor
 from shared.web.middleware import AccessRequired
 from tests.web.test_http import VIOLENCE
@@ -59,6 +59,7 @@ LEAST = {
     "GET /incidents/{incident_id}/timeline": Role.VIEWER,
     "GET /moderation-config": Role.VIEWER,
     "GET /moderation/shadow": Role.VIEWER,
+    "GET /stream": Role.VIEWER,
     "GET /video/status/{task_id}": Role.VIEWER,
     "POST /evidence/verify": Role.VIEWER,
     "DELETE /cache": Role.OPERATOR,
@@ -89,6 +90,7 @@ LEAST = {
     "GET /alerts/{alert_id}/deliveries": Role.ADMIN,
     "GET /devices": Role.ADMIN,
     "GET /devices/{device_id:path}": Role.ADMIN,
+    "GET /erasures/{erasure_id}": Role.ADMIN,
     "GET /webhooks": Role.ADMIN,
     "GET /webhooks/{webhook_id}": Role.ADMIN,
     "GET /webhooks/{webhook_id}/deliveries": Role.ADMIN,
@@ -96,6 +98,8 @@ LEAST = {
     "POST /devices/{device_id:path}/key": Role.ADMIN,
     "PUT /beacons/{beacon_id:path}": Role.ADMIN,
     "PUT /devices/{device_id:path}": Role.ADMIN,
+    "POST /erasures": Role.ADMIN,
+    "POST /incidents/{incident_id}/legal-hold": Role.ADMIN,
     "POST /webhooks/{webhook_id}/test": Role.ADMIN,
     "PUT /guards/{guard_id}": Role.ADMIN,
     "PUT /webhooks/{webhook_id}": Role.ADMIN,
@@ -194,6 +198,22 @@ def test_what_is_no_route_of_ours_is_asked_for_the_token_too(client: TestClient,
     assert client.get(path, follow_redirects=False).status_code == UNKNOWN
     assert client.post(path).status_code == UNKNOWN
     assert client.get(path, headers=bearer("wrong")).status_code == UNKNOWN
+
+
+def test_of_two_routes_that_match_the_one_that_serves_is_asked_for_its_role(home: Home) -> None:
+    routes = APIRouter()
+
+    @routes.get("/things/{thing_id:path}")
+    def thing(thing_id: str) -> str:
+        return thing_id
+
+    @routes.get("/things/secret")
+    def shadowed(_: Admin) -> str:
+        return "shadowed"
+
+    client = TestClient(create_app([routes], access=home.access()))
+    reply = client.get("/things/secret", headers=bearer(TOKENS[Role.VIEWER]))
+    assert (reply.status_code, reply.json()) == (ALLOWED, "secret")
 
 
 def test_a_refusal_names_the_role(client: TestClient) -> None:
@@ -306,7 +326,7 @@ def test_a_stopped_device_and_a_deleted_one(client: TestClient, device: str) -> 
 
 def test_devices_are_listed_in_pages(client: TestClient) -> None:
     for number in range(5):
-        client.put(f"/devices/floor/{number}", json={"name": "Camera"}, headers=ADMIN)
+        client.put(f"/devices/floor/{number}", json={"name": "Camera", "beacons": None}, headers=ADMIN)
     first = client.get("/devices", params={"limit": 3}, headers=ADMIN).json()
     rest = client.get("/devices", params={"limit": 3, "cursor": first["next_cursor"]}, headers=ADMIN).json()
     found = [device["id"] for device in first["devices"] + rest["devices"]]
@@ -317,13 +337,14 @@ def test_devices_are_listed_in_pages(client: TestClient) -> None:
     ("path", "body"),
     [
         ("/devices/x", {}),
-        ("/devices/x", {"name": ""}),
+        ("/devices/x", {"name": "", "beacons": None}),
+        ("/devices/x", {"name": "all places must be said"}),
         ("/devices/x", {"name": "x", "beacons": "gate"}),
         ("/devices/x", {"name": "x", "beacons": [""]}),
         ("/devices/x", {"name": "x", "beacons": ["x"] * 1001}),
-        ("/devices/%00", {"name": "x"}),
-        ("/devices/%20", {"name": "x"}),
-        ("/devices/" + "x" * 257, {"name": "x"}),
+        ("/devices/%00", {"name": "x", "beacons": None}),
+        ("/devices/%20", {"name": "x", "beacons": None}),
+        ("/devices/" + "x" * 257, {"name": "x", "beacons": None}),
     ],
 )
 def test_a_device_that_makes_no_sense(client: TestClient, path: str, body: dict[str, Any]) -> None:

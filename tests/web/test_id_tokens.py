@@ -71,7 +71,7 @@ def test_the_role_is_the_claims(composed: Composed) -> None:
     client = composed("registry")
     reply = client.get("/devices", headers=bearer(id_token(role="operator")))
     assert (reply.status_code, reply.json()) == (FORBIDDEN, {"detail": "This needs the role admin."})
-    reply = client.put("/devices/x", json={}, headers=bearer(id_token(role="admin")))
+    reply = client.put("/devices/x", json={"beacons": None}, headers=bearer(id_token(role="admin")))
     assert (reply.status_code, reply.json()) == (400, {"detail": "name: Field required"})
 
 

@@ -154,6 +154,17 @@ class TestActions:
     def test_there_is_no_other_step(self, client: TestClient, incident_id: str) -> None:
         assert client.post(f"/incidents/{incident_id}/reopen").status_code == 404
 
+    def test_the_same_key_is_the_same_request(self, client: TestClient, incident_id: str) -> None:
+        path, key = f"/incidents/{incident_id}/note", {"Idempotency-Key": "n-1"}
+        first = client.post(path, json={"note": "seen"}, headers=key)
+        again = client.post(path, json={"note": "seen"}, headers=key)
+        other = client.post(path, json={"note": "heard"}, headers=key)
+        assert (first.status_code, again.json()) == (200, first.json())
+        assert (other.status_code, other.json()) == (
+            409,
+            {"detail": "This Idempotency-Key was used for another step."},
+        )
+
     def test_a_signal_after_the_resolution_opens_another_incident(self, client: TestClient, incident_id: str) -> None:
         client.post(f"/incidents/{incident_id}/resolve", json=RESOLUTION)
         later = reported(client)["incident_id"]
@@ -183,6 +194,10 @@ class TestSeveral:
         ids = opened_at(client, "yard", "hall")
         reply = client.post("/incidents/acknowledge", json={"incident_ids": ids})
         assert (reply.json()["done"], [each["incident"]["revision"] for each in reply.json()["results"]]) == (2, [2, 2])
+
+    def test_one_revision_of_several_is_400(self, client: TestClient, incident_id: str) -> None:
+        reply = client.post("/incidents/acknowledge", json={"incident_ids": [incident_id]}, headers={"If-Match": '"1"'})
+        assert reply.json() == {"detail": "If-Match names the revision of one incident; here are several."}
 
     @pytest.mark.parametrize(
         ("step", "body"),
