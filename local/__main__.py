@@ -1,4 +1,4 @@
-"""The command line: `python -m local serve | analyze | upload | demo | dead-letters | emulators`."""
+"""The command line: `python -m local serve | analyze | upload | demo | dead-letters | verify-bundle | emulators`."""
 
 from __future__ import annotations
 
@@ -61,6 +61,14 @@ def _parser() -> argparse.ArgumentParser:
     home.add_argument("--project", help="of this Google Cloud project (or the emulator PUBSUB_EMULATOR_HOST names)")
     dead.add_argument("--replay", metavar="HANDLE", help="deliver this one again")
     dead.set_defaults(run=_dead_letters)
+
+    verify = commands.add_parser("verify-bundle", help="is an evidence bundle unchanged, and known to a server")
+    verify.add_argument("file", type=Path, metavar="FILE")
+    verify.add_argument(
+        "--to", type=_origin, metavar="URL", help="Sightline's origin, to ask whether it made the bundle"
+    )
+    verify.add_argument("--token", help="instead of SIGHTLINE_API_TOKEN")
+    verify.set_defaults(run=_verify_bundle)
 
     emulators = commands.add_parser("emulators", help="the functions as deployed, on the official emulators")
     emulators.add_argument("--port", type=int, default=8080)
@@ -133,6 +141,13 @@ def _dead_letters(chosen: argparse.Namespace) -> int:
     if chosen.project:
         return dead_letters.run_on_pubsub(chosen.project, chosen.replay)
     return dead_letters.run_on_folder(chosen.data, chosen.replay)
+
+
+def _verify_bundle(chosen: argparse.Namespace) -> int:
+    from local import verify_bundle
+
+    config = settings.load(settings.UploaderSettings)
+    return verify_bundle.run(chosen.file, chosen.to, chosen.token or config.api_token)
 
 
 def _emulators(chosen: argparse.Namespace) -> int:

@@ -9,8 +9,9 @@ from fnmatch import fnmatchcase
 import httpx
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from infra.topology import Topology
 
@@ -27,14 +28,16 @@ def gateway(declared: Topology, origins: Mapping[str, str]) -> Starlette:
         function = function_for(declared, "GET" if asked == "HEAD" else asked, request.url.path)
         if function is None:
             return JSONResponse({"detail": "Not Found"}, 404)
-        reply = await client.request(
+        asking = client.build_request(
             request.method,
             f"{origins[function]}{_target(request)}",
             content=await request.body(),
             headers=[(name, value) for name, value in request.headers.items() if name not in HOP_BY_HOP],
         )
+        reply = await client.send(asking, stream=True)
         kept = {name: value for name, value in reply.headers.items() if name not in HOP_BY_HOP}
-        return Response(reply.content, reply.status_code, kept)
+        # As it comes: a stream of events has no end to wait for.
+        return _Passed(reply, kept)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -42,6 +45,20 @@ def gateway(declared: Topology, origins: Mapping[str, str]) -> Starlette:
         await client.aclose()
 
     return Starlette(routes=[Route("/{path:path}", forward, methods=METHODS)], lifespan=lifespan)
+
+
+class _Passed(StreamingResponse):
+    """A function's reply, passed on; the function hears of it when the client is gone."""
+
+    def __init__(self, reply: httpx.Response, headers: Mapping[str, str]) -> None:
+        super().__init__(reply.aiter_raw(), reply.status_code, headers)
+        self._reply = reply
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._reply.aclose()
 
 
 def _target(request: Request) -> str:

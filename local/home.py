@@ -94,7 +94,6 @@ from shared.web import (
     shadows,
     timeline,
 )
-from shared.web import deliveries as delivery_routes
 from shared.web import devices as device_routes
 from shared.web import direct as direct_routes
 from shared.web import moderation as moderation_routes
@@ -259,7 +258,6 @@ class Home:
             guards.router(lambda: self.documents),
             device_routes.router(self._device_deps),
             webhook_routes.router(self._webhook_deps),
-            delivery_routes.router(lambda: self.documents),
             direct_routes.router(lambda: direct_deps),
             analysis.router(lambda: self.documents),
             replay_orders.router(lambda: replay_deps),

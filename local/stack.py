@@ -26,6 +26,8 @@ from starlette.applications import Starlette
 
 from infra import bundle, topology
 from local import emulators
+from local.cloud_tasks import running_cloud_tasks
+from local.firebase_messaging import running_firebase_messaging
 from local.gateway import gateway
 from local.home import bucket_name, notification_rules
 from local.pubsub_topology import Backoff, PushSubscription, create_topology
@@ -69,7 +71,8 @@ def running_stack(folder: Path, port: int, extra: Mapping[str, str] | None = Non
         ports = {name: emulators.free_port() for name in declared.functions}
         _create_topics(declared, ports)
         storage = closing.enter_context(_blob_server(folder, declared))
-        environment = {**hosts, **_function_environment(folder, storage), **(extra or {})}
+        alerting = closing.enter_context(_alerting(hosts["PUBSUB_EMULATOR_HOST"]))
+        environment = {**hosts, **_function_environment(folder, storage), **alerting, **(extra or {})}
         closing.enter_context(_functions(ports, folder, environment))
         origins = {name: f"http://127.0.0.1:{number}" for name, number in ports.items()}
         closing.enter_context(_served(gateway(declared, origins), port))
@@ -144,6 +147,18 @@ def _blob_server(folder: Path, declared: topology.Topology) -> Iterator[str]:
             yield f"http://127.0.0.1:{port}"
     finally:
         blobs.close()
+
+
+@contextmanager
+def _alerting(pubsub: str) -> Iterator[dict[str, str]]:
+    """What stands in for Cloud Tasks and Firebase Cloud Messaging; gives the functions' environment."""
+    with running_cloud_tasks() as (tasks, _), running_firebase_messaging() as (firebase, _):
+        yield {
+            "CLOUD_TASKS_ENDPOINT": tasks,
+            "TIMER_QUEUE": f"projects/{emulators.PROJECT}/locations/local/queues/timers",
+            "PUBSUB_ORIGIN": f"http://{pubsub}",
+            "FCM_ORIGIN": firebase,
+        }
 
 
 @contextmanager

@@ -87,6 +87,12 @@ class Alert:
     ended_at: datetime | None = None
     revision: int = 1
 
+    @property
+    def changed_at(self) -> datetime:
+        """When it last changed: whatever happens to it bears a time."""
+        asked = [moment for ask in self.asks for moment in (ask.asked_at, ask.answered_at)]
+        return max(moment for moment in (self.created_at, self.ended_at, *asked) if moment is not None)
+
 
 @dataclass(frozen=True)
 class PlaceCall:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from shared.domain.alerts import Alert, AlertState, PlaceCall, alert_ids
 from shared.errors import NotFound
 from shared.ports import Create, Document, Documents, Filter, Order, Query, Update, Write
@@ -16,12 +18,12 @@ UNDER_WAY = Query(COLLECTION, (Filter("state", "==", AlertState.ACTIVE.value),),
 
 def creation(alert: Alert) -> Create:
     """The write that stores a new alert; fails if this opening or rise has one."""
-    return Create(COLLECTION, alert.id, to_data(alert))
+    return Create(COLLECTION, alert.id, _data(alert))
 
 
 def update(alert: Alert, version: str) -> Update:
     """The write that replaces an alert if nobody changed it since it was read."""
-    return Update(COLLECTION, alert.id, to_data(alert), version=version)
+    return Update(COLLECTION, alert.id, _data(alert), version=version)
 
 
 def find(documents: Documents, alert_id: str) -> tuple[Alert, str] | None:
@@ -79,3 +81,8 @@ def call_write(call: PlaceCall, version: str | None) -> Write:
 def alert_of(document: Document) -> Alert:
     """The alert that a document holds."""
     return from_data(Alert, document.data)
+
+
+def _data(alert: Alert) -> dict[str, Any]:
+    """With the time of its last change, by which those who listen are told of it."""
+    return {**to_data(alert), "changed_at": alert.changed_at}

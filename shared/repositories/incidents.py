@@ -75,7 +75,7 @@ def ai_event_creation(event: AiEvent) -> Create:
 def find(documents: Documents, incident_id: str) -> tuple[Incident, str] | None:
     """The incident with its version, or None."""
     document = documents.get(INCIDENTS, incident_id)
-    return None if document is None else (_incident(document), document.version)
+    return None if document is None else (of_document(document), document.version)
 
 
 def get(documents: Documents, incident_id: str) -> Incident:
@@ -89,13 +89,13 @@ def get(documents: Documents, incident_id: str) -> Incident:
 def find_many(documents: Documents, incident_ids: Sequence[str]) -> dict[str, tuple[Incident, str]]:
     """Those of the incidents that exist, with their versions, by id."""
     found = documents.get_many([(INCIDENTS, incident_id) for incident_id in incident_ids])
-    return {document.id: (_incident(document), document.version) for document in found if document is not None}
+    return {document.id: (of_document(document), document.version) for document in found if document is not None}
 
 
 def get_many(documents: Documents, incident_ids: tuple[str, ...]) -> list[Incident]:
     """Those of the incidents that exist, in the order asked."""
     found = documents.get_many([(INCIDENTS, incident_id) for incident_id in incident_ids])
-    return [_incident(document) for document in found if document is not None]
+    return [of_document(document) for document in found if document is not None]
 
 
 def signals_of(documents: Documents, incident_id: str, limit: int) -> list[Signal]:
@@ -157,5 +157,6 @@ def recent_event_count(documents: Documents, since: datetime) -> int:
     return documents.count(Query(AI_EVENTS, (Filter("created_at", ">=", since),)))
 
 
-def _incident(document: Document) -> Incident:
+def of_document(document: Document) -> Incident:
+    """The incident that a document holds."""
     return from_data(Incident, document.data)

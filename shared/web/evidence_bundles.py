@@ -3,10 +3,8 @@ shown."""
 
 from __future__ import annotations
 
-import asyncio
 import io
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -14,19 +12,20 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from shared.errors import Malformed, Retryable, TooLarge
+from shared.errors import Malformed, TooLarge
 from shared.handlers import bundle_reading, bundling, verifying
 from shared.handlers.bundle_reading import Sums
 from shared.web.app import SERVICE, VERSION
 from shared.web.callers import Operator, Viewer
 from shared.web.forms import FileForm
+from shared.web.receiving import Room, chunks, declared_length
 
 MAX_BUNDLE_BYTES = 31 << 20
 """Below the 32 MiB at which Cloud Run ends a request."""
 
 MAX_REQUEST_BYTES = MAX_BUNDLE_BYTES + (64 << 10)
-MAX_AT_ONCE = 2
-"""Bundles in the memory of one process."""
+ROOM_BYTES = 2 * MAX_BUNDLE_BYTES
+"""Of bundles in the memory of one process; others wait before they are read."""
 
 PATIENCE_SECONDS = 20.0
 ZIP_TYPES = frozenset({"application/zip", "application/x-zip-compressed", "application/octet-stream"})
@@ -72,7 +71,7 @@ class ZipResponse(StreamingResponse):
 def router(deps: Callable[[], bundling.Deps]) -> APIRouter:
     """Both routes."""
     routes = APIRouter(tags=["evidence"])
-    desk = _Desk()
+    room = Room(ROOM_BYTES, PATIENCE_SECONDS)
 
     @routes.get("/incidents/{incident_id}/evidence", response_class=ZipResponse)
     def get_bundle(incident_id: str, caller: Operator) -> ZipResponse:
@@ -83,37 +82,18 @@ def router(deps: Callable[[], bundling.Deps]) -> APIRouter:
 
     @routes.post("/evidence/verify", max_body_size=MAX_REQUEST_BYTES, openapi_extra=_BODIES)
     async def verify(request: Request, _: Viewer) -> VerdictReply:
-        async with desk.place():
+        async with room.holding(declared_length(request) or MAX_BUNDLE_BYTES):
             read = await _reader(request)
             return await run_in_threadpool(lambda: _shown(verifying.verify(read(), deps().evidence.documents)))
 
     return routes
 
 
-class _Desk:
-    """Few bundles at a time: the others wait before their bodies are read."""
-
-    def __init__(self) -> None:
-        self._free: asyncio.Semaphore | None = None
-
-    @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        self._free = self._free or asyncio.Semaphore(MAX_AT_ONCE)  # of the loop that serves
-        try:
-            await asyncio.wait_for(self._free.acquire(), PATIENCE_SECONDS)
-        except TimeoutError:
-            raise Retryable(f"{MAX_AT_ONCE} bundles are being checked") from None
-        try:
-            yield
-        finally:
-            self._free.release()
-
-
 async def _reader(request: Request) -> Callable[[], Sums]:
     """What reads the bundle in the body, which has arrived. Raises `Malformed` and `TooLarge`."""
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == "application/json":
-        said = _claim(await _received(request, None))
+        said = _claim((await _received(request, None)).getvalue())
         return lambda: said
     if kind == "multipart/form-data":
         form = FileForm(
@@ -129,19 +109,19 @@ async def _reader(request: Request) -> Callable[[], Sums]:
     else:
         sentence = "Send the bundle as application/zip or as the form field 'file', or its manifest as JSON."
         raise Malformed("unknown_content_type", sentence)
-    return lambda: bundle_reading.sums_of(io.BytesIO(data))
+    return lambda: bundle_reading.sums_of(data)
 
 
-async def _received(request: Request, form: FileForm | None) -> bytes:
-    data = bytearray()
-    async for chunk in request.stream():
+async def _received(request: Request, form: FileForm | None) -> io.BytesIO:
+    data = io.BytesIO()
+    async for chunk in chunks(request, _too_large()):
         for block in [chunk] if form is None else form.feed(chunk):
-            data += block
-            if len(data) > MAX_BUNDLE_BYTES:
+            data.write(block)
+            if data.tell() > MAX_BUNDLE_BYTES:
                 raise _too_large()
     if form is not None:
         form.finish()
-    return bytes(data)
+    return data
 
 
 def _claim(data: bytes) -> Sums:

@@ -17,6 +17,7 @@ from shared.web.callers import DEVICE_PREFIX, Rules
 
 log = logging.getLogger("shared.web.requests")
 
+EVIDENCE_PREFIX = "/evidence/"
 OPEN_PATHS = frozenset({"/", "/health"})
 UNAVAILABLE = "Temporarily unavailable, please try again."
 
@@ -116,7 +117,7 @@ class DeclaredLengthLimit:
     def _limit(self, path: str) -> tuple[int, str]:
         """In bytes, and what to do instead."""
         limit = self._file_routes.get(path, self._max_bytes)
-        takes_videos = path in self._file_routes and not path.startswith(DEVICE_PREFIX)
+        takes_videos = path in self._file_routes and not path.startswith((DEVICE_PREFIX, EVIDENCE_PREFIX))
         return limit, "; ask POST /video/upload-url where to put a large file" if takes_videos else ""
 
 

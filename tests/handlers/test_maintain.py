@@ -14,6 +14,7 @@ import pytest
 from shared.adapters.embedded.blob_folder import BlobFolder
 from shared.adapters.embedded.blobs import FolderBlobs
 from shared.adapters.embedded.documents import SqliteDocuments
+from shared.domain.alerts import AlertDelivery, AlertEvent, Channel, DeliveryState
 from shared.domain.assets import Asset, direct_name_of, object_name_of
 from shared.domain.stages import AssetState, Stage, StageRecord, StageState, asset_state
 from shared.errors import InProgress, Retryable
@@ -21,7 +22,7 @@ from shared.handlers import direct, leftovers, maintain
 from shared.handlers.objects import dropped_asset_id
 from shared.ids import new_uuid
 from shared.ports import BlobInfo, Delete, Delivery, DetectionRun, OutgoingMessage, Query, Set, Update, Write
-from shared.repositories import assets, components, timelines, work
+from shared.repositories import assets, components, deliveries, timelines, work
 from tests.fakes import ManualClock
 from tests.handlers.pipeline import (
     BUCKET,
@@ -720,3 +721,22 @@ def _die_before_the_claim(pipeline: Pipeline, notification: Delivery) -> str:
         pipeline.handlers()["ingest"](notification)
     pipeline.documents.commit = commit  # type: ignore[method-assign]
     return pipeline.documents.query(Query("assets")).documents[0].id
+
+
+# --------------------------------------------------------------------------- alerts
+
+
+def test_deliveries_that_nobody_attempts_are_announced_once_an_alert(pipeline: Pipeline, bus: ListBus) -> None:
+    now = pipeline.clock.now()
+    late = AlertDelivery(
+        "d-1", "inc:High", "inc", AlertEvent.OPENED, Channel.PUSH, "ann", now, now - timedelta(seconds=61)
+    )
+    soon = replace(late, id="d-3", alert_id="inc-2:High", due=now + timedelta(hours=1))
+    sent = replace(late, id="d-4", alert_id="inc-3:High", state=DeliveryState.SENT)
+    planned = (late, replace(late, id="d-2", target="bob"), soon, sent)
+    pipeline.documents.commit([deliveries.creation(one) for one in planned])
+    bus.messages.clear()
+
+    assert sweep(pipeline)["delivery_overdue"] == 1
+
+    assert [(one.topic, json.loads(one.data)) for one in bus.messages] == [("alert-due", {"alert_id": "inc:High"})]

@@ -233,8 +233,8 @@ def _routes(function: str) -> list[tuple[str, str, str]]:
 
 
 def _web_modules(source: str) -> set[str]:
-    lines = re.findall(r"^from shared\.web import (.+)$", source, re.MULTILINE)
-    return {name.split(" as ")[0].strip() for line in lines for name in line.split(",")}
+    imports = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)]
+    return {alias.name for node in imports if node.module == "shared.web" for alias in node.names}
 
 
 def test_unknown_keys_are_refused(tmp_path: Path) -> None:

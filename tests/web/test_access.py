@@ -59,6 +59,7 @@ LEAST = {
     "GET /incidents/{incident_id}/timeline": Role.VIEWER,
     "GET /moderation-config": Role.VIEWER,
     "GET /moderation/shadow": Role.VIEWER,
+    "GET /stream": Role.VIEWER,
     "GET /video/status/{task_id}": Role.VIEWER,
     "POST /evidence/verify": Role.VIEWER,
     "DELETE /cache": Role.OPERATOR,

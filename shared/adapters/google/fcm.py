@@ -1,5 +1,8 @@
 """The `PushSender` on Google Cloud: Firebase Cloud Messaging through `firebase-admin`.
 
+The library is loaded with the first push: it would take a fifth of the function's start. That it is there is looked at
+when this module is imported.
+
 Its retries are ours to plan, not the library's: a 503 with `Retry-After` would have it sleep for minutes while other
 deliveries wait.
 """
@@ -7,15 +10,13 @@ deliveries wait.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import firebase_admin
-from firebase_admin import credentials, exceptions, messaging
 from google.auth.credentials import AnonymousCredentials
-from requests.adapters import HTTPAdapter
 
 from shared.errors import Retryable
 from shared.ports import Push, PushOutcome, PushReceipt
@@ -25,14 +26,18 @@ CONNECTIONS = 100
 MAX_COLLAPSE_BYTES = 64
 """Of Apple's collapse id."""
 
-_OUTCOMES: tuple[tuple[type[Exception], PushOutcome], ...] = (
-    (messaging.UnregisteredError, PushOutcome.UNREGISTERED),
+_MEANINGS: Mapping[str, tuple[PushOutcome, str]] = {
+    "UnregisteredError": (PushOutcome.UNREGISTERED, "unregistered"),
     # The token is another Firebase project's. Were it forgotten, one wrong project id would cost every token there is.
-    (messaging.SenderIdMismatchError, PushOutcome.REFUSED),
-    (messaging.ThirdPartyAuthError, PushOutcome.REFUSED),
-    (exceptions.InvalidArgumentError, PushOutcome.REFUSED),
-)
-"""Whatever else goes wrong (quota, 5xx, no permission yet, no connection) may be well in a minute."""
+    "SenderIdMismatchError": (PushOutcome.REFUSED, "sender_id_mismatch"),
+    "ThirdPartyAuthError": (PushOutcome.REFUSED, "third_party_auth"),
+    "InvalidArgumentError": (PushOutcome.REFUSED, "invalid_argument"),
+}
+"""By the library's names of errors. Whatever else goes wrong (quota, 5xx, no permission yet, no connection) may be well
+in a minute."""
+
+if importlib.util.find_spec("firebase_admin") is None:
+    raise ImportError("firebase-admin is not installed")
 
 _names = itertools.count()
 
@@ -42,11 +47,13 @@ class FirebasePush:
 
     name = "fcm"
 
-    def __init__(self, app: firebase_admin.App) -> None:
+    def __init__(self, app: Any) -> None:
         self._app = app
 
     def send(self, push: Push, tokens: Sequence[str]) -> list[PushReceipt]:
         """See `PushSender.send`."""
+        from firebase_admin import exceptions, messaging
+
         messages = [_message(push, token) for token in tokens]
         try:
             batch = messaging.send_each(messages, app=self._app)
@@ -57,7 +64,11 @@ class FirebasePush:
 
 def connect(project: str, *, origin: str | None = None) -> FirebasePush:
     """Firebase with the function's own credentials. `origin`: another one than Google's, asked without any."""
-    credential = credentials.ApplicationDefault() if origin is None else _NoCredential()
+    import firebase_admin
+    from firebase_admin import messaging
+    from requests.adapters import HTTPAdapter
+
+    credential = None if origin is None else _nobody()
     options = {"projectId": project, "httpTimeout": TIMEOUT_SECONDS}
     app = firebase_admin.initialize_app(credential, options, name=f"sightline-{next(_names)}")
     # The library has no setting for either; a test sees to it that this goes on to work.
@@ -76,13 +87,14 @@ class _Nobody(AnonymousCredentials):
         return None
 
 
-class _NoCredential(credentials.Base):  # type: ignore[misc] # the library carries no types
-    def get_credential(self) -> Any:
-        make: Any = _Nobody
-        return make()
+def _nobody() -> Any:
+    make: Any = _Nobody
+    return make()
 
 
-def _message(push: Push, token: str) -> messaging.Message:
+def _message(push: Push, token: str) -> Any:
+    from firebase_admin import messaging
+
     seconds = int(push.lifetime.total_seconds())
     key = _collapse_key(push.collapse_key)
     return messaging.Message(
@@ -114,14 +126,7 @@ def _receipt(response: Any) -> PushReceipt:
     error = response.exception
     if error is None:
         return PushReceipt(PushOutcome.SENT, reference=response.message_id)
-    outcome = next((outcome for kind, outcome in _OUTCOMES if isinstance(error, kind)), PushOutcome.LATER)
-    return PushReceipt(outcome, code=_code(error))
-
-
-def _code(error: Any) -> str:
-    """`UnregisteredError` is `unregistered`, which says more than the `NOT_FOUND` it carries."""
-    special = (messaging.UnregisteredError, messaging.SenderIdMismatchError, messaging.ThirdPartyAuthError)
-    if isinstance(error, special):
-        words = type(error).__name__.removesuffix("Error")
-        return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in words).removeprefix("_")
-    return str(error.code).lower()
+    # `unregistered` says more than the `NOT_FOUND` that such an error carries.
+    later = (PushOutcome.LATER, str(error.code).lower())
+    outcome, code = _MEANINGS.get(type(error).__name__, later)
+    return PushReceipt(outcome, code=code)
