@@ -16,9 +16,10 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import httpx
 from google.cloud import firestore
@@ -34,6 +35,10 @@ from shared.ports import Documents, Filter, Query
 from shared.repositories import incidents
 
 REPLY_SECONDS = 30.0
+BUSY = 503
+PATIENCE = 60
+"""How often a signal that is told to come again does so."""
+
 IDLE_SECONDS = 1.0
 """Sooner than a server closes an idle connection, so that no request meets one that is being closed."""
 
@@ -66,11 +71,16 @@ class Service:
 
 @dataclass(frozen=True)
 class Reply:
-    """What one signal got. `status` 0: no reply in time. `outcome`: the reply's own word for it."""
+    """What one signal got in the end. `status` 0: no reply in time. `outcome`: the reply's own word for it.
+
+    `seconds` are those from the first try to the last reply; `put_off`: how often it was told to come again (503).
+    """
 
     status: int
     outcome: str
     seconds: float
+    put_off: int = 0
+    body: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -164,16 +174,27 @@ def client(base_url: str, token: str | None, *, connections: int) -> httpx.Clien
 
 
 def report_many(
-    sender: httpx.Client, beacon_id: str, *, signals: int, threads: int, seconds: float = REPLY_SECONDS
+    sender: httpx.Client,
+    beacon_ids: str | Sequence[str],
+    *,
+    signals: int,
+    threads: int,
+    seconds: float = REPLY_SECONDS,
+    photos: Sequence[bytes] = (),
 ) -> Burst:
-    """Reports the same violence `signals` times from so many threads, as fast as they can; no more after `seconds`."""
+    """Reports violence `signals` times from so many threads, as fast as they can; no more after `seconds`.
+
+    With several beacons or `photos` (JPEG), each signal has the next one of them.
+    """
+    beacons = [beacon_ids] if isinstance(beacon_ids, str) else beacon_ids
     numbers = count()
     replies: list[Reply] = []
     begun, used = time.perf_counter(), time.process_time()
 
     def work() -> None:
-        while next(numbers) < signals and time.perf_counter() < begun + seconds:
-            replies.append(_report(sender, beacon_id))
+        while (number := next(numbers)) < signals and time.perf_counter() < begun + seconds:
+            photo = photos[number % len(photos)] if photos else None
+            replies.append(_report(sender, beacons[number % len(beacons)], photo))
 
     workers = [threading.Thread(target=work) for _ in range(threads)]
     for worker in workers:
@@ -184,14 +205,23 @@ def report_many(
     return Burst(replies, took, (time.process_time() - used) / took)
 
 
-def _report(sender: httpx.Client, beacon_id: str) -> Reply:
-    signal = {"beacon_id": beacon_id, "confidence_score": 0.9, "description": "A fight at the gate"}
+def _report(sender: httpx.Client, beacon_id: str, photo: bytes | None) -> Reply:
+    """One signal; who is told to come again does so, when it is told to."""
+    signal = {"beacon_id": beacon_id, "confidence_score": "0.9", "description": "A fight at the gate"}
+    sent: dict[str, Any] = {"json": {**signal, "confidence_score": 0.9}}
+    if photo is not None:
+        sent = {"data": signal, "files": {"images": ("photo.jpg", photo, "image/jpeg")}}
     begun = time.perf_counter()
-    try:
-        reply = sender.post("/api/ai/violence-detected/", json=signal)
-    except httpx.TransportError as error:
-        return Reply(0, type(error).__name__, time.perf_counter() - begun)
-    return Reply(reply.status_code, reply.json().get("status", ""), time.perf_counter() - begun)
+    for put_off in count():
+        try:
+            reply = sender.post("/api/ai/violence-detected/", **sent)
+        except httpx.TransportError as error:
+            return Reply(0, type(error).__name__, time.perf_counter() - begun, put_off)
+        if reply.status_code != BUSY or put_off == PATIENCE:
+            break
+        time.sleep(float(reply.headers["Retry-After"]))
+    body = reply.json()
+    return Reply(reply.status_code, body.get("status", ""), time.perf_counter() - begun, put_off, body)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ in quiet hours, because a call too many does less harm than one too few.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -111,8 +111,10 @@ def _day(here: datetime) -> Weekday:
 
 
 @lru_cache(maxsize=1000)
-def zone_of(name: str) -> ZoneInfo | None:
+def zone_of(name: str) -> tzinfo | None:
     """The time zone of this name (`Europe/Berlin`), or None if this machine knows none."""
+    if name == "UTC":
+        return UTC  # also where there is no database of time zones
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):  # unknown; no name at all (`../x`); the name of a folder

@@ -33,8 +33,8 @@ from shared.repositories import deliveries
 
 log = logging.getLogger(__name__)
 
-CLAIM = timedelta(seconds=30)
-"""Longer than any attempt takes: the slowest webhook is waited for 10 s, Firebase as long."""
+CLAIM = timedelta(seconds=40)
+"""Longer than an attempt takes: the slowest webhook is waited for 10 s, Firebase as long, a signature at most 20 s."""
 
 SIDE_BY_SIDE = 8
 ROUNDS = 10

@@ -138,7 +138,7 @@ def _store(submission: Submission, content: str, pictures: Sequence[CleanPicture
         report = signals.report(submission.observation, deps.signals, alongside)
     except signals.OutcomeUnknown:
         raise  # records may speak of the pictures; if none do, the sweeper will find them
-    except Exception:
+    except Exception:  # who is being ended may be so after the commit: the sweeper sees to what that leaves
         shelf.clear()
         raise
     return _answer(_records(submission.observation.kind, stored, report), report)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +15,7 @@ from shared.domain.alerts import Alert, AlertDelivery, AlertEvent
 from shared.domain.evidence_images import EvidenceImage
 from shared.domain.incidents import Incident
 from shared.domain.webhooks import Verdict, Webhook
-from shared.errors import FetchFailed, Permanent, Retryable, VersionConflict
+from shared.errors import FetchFailed, Permanent, Retryable, SettingsError, VersionConflict
 from shared.handlers.attempts import Attempted
 from shared.ports import Documents, WebhookSender
 from shared.repositories import alerts, evidence_images, incidents, webhooks
@@ -116,26 +116,32 @@ def _alert(alert: Alert) -> dict[str, Any]:
 
 def _images(delivery: AlertDelivery, webhook: Webhook, deps: Deps) -> list[dict[str, Any]]:
     found, _ = evidence_images.of_incident(deps.documents, delivery.incident_id, limit=MAX_IMAGES)
+    kept = [image for image in found if image.deleted_at is None]
     return [
         {
             "image_id": image.id,
-            "url": _link(image, webhook, deps),
+            "url": url,
             "content_type": image.content_type,
             "description": image.description,
             "uploaded_at": image.uploaded_at.isoformat(),
         }
-        for image in found
-        if image.deleted_at is None
+        for image, url in zip(kept, _links(kept, webhook, deps), strict=True)
     ]
 
 
-def _link(image: EvidenceImage, webhook: Webhook, deps: Deps) -> str | None:
-    """An alert without pictures is better than none: where no link is to be had, there is null."""
-    try:
-        return deps.link(image, f"webhook {webhook.id}")
-    except (Permanent, Retryable) as error:
-        log.warning("no link to image %d for webhook %s: %s", image.id, webhook.id, error)
-        return None
+def _links(images: Sequence[EvidenceImage], webhook: Webhook, deps: Deps) -> Iterator[str | None]:
+    """An alert without pictures is better than none, or than a late one: after a link that is not to be had, nulls."""
+    given_up = False
+    for image in images:
+        if given_up:
+            yield None
+            continue
+        try:
+            yield deps.link(image, f"webhook {webhook.id}")
+        except (Permanent, Retryable, SettingsError) as error:
+            log.warning("no link to image %d for webhook %s: %s", image.id, webhook.id, error)
+            given_up = isinstance(error, Retryable | SettingsError)
+            yield None
 
 
 def _switch_off(webhook_id: str, documents: Documents) -> None:

@@ -18,8 +18,8 @@ from shared.records import from_data, to_data
 COLLECTION = "guards"
 CALLS = "guard_calls"
 
-MOST_OF_A_PLACE = 1000
-"""Guards that are considered for one alert: of those for the very place, and again of those for all."""
+MOST_OF_A_PLACE = 1100
+"""A little over how many guards there can be: of several registered at once, the last ones may be too many."""
 
 
 def find(documents: Documents, guard_id: str) -> tuple[Guard, str] | None:
@@ -53,6 +53,11 @@ def page(documents: Documents, *, limit: int, cursor: str | None) -> tuple[list[
     """A page of all guards by id, and the cursor of the next page."""
     found = documents.query(Query(COLLECTION, (), (Order("id"),)), limit=limit, cursor=cursor)
     return [_guard(document) for document in found.documents], found.next_cursor
+
+
+def how_many(documents: Documents) -> int:
+    """How many guards there are."""
+    return documents.count(Query(COLLECTION))
 
 
 def of_place(documents: Documents, beacon_id: str) -> list[Guard]:

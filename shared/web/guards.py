@@ -136,8 +136,8 @@ def router(documents: Callable[[], Documents]) -> APIRouter:
         return Response(status_code=204)
 
     @routes.post("/guards/{guard_id}/tokens")
-    def register_phone(_: Operator, guard_id: str, body: TokenBody) -> GuardReply:
-        return _reply(guard_registry.add_token(guard_id, body.token, documents()))
+    def register_phone(caller: Operator, guard_id: str, body: TokenBody) -> GuardReply:
+        return _reply(guard_registry.add_token(guard_id, body.token, caller, documents()))
 
     return routes
 

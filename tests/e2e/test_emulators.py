@@ -353,3 +353,32 @@ def test_the_developers_stack_ends_everything_it_started() -> None:
         assert process.wait(timeout=60) == 0
     assert len(started) >= len(topology.load().functions)
     assert not [child for child in started if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_an_alert_calls_a_guard_by_firebase_and_ends_when_the_timer_says_so(running: stack.Stack) -> None:
+    """Cloud Tasks and Firebase are stand-ins that speak their protocols; a task publishes by Pub/Sub's REST."""
+    place = f"alerting-{new_uuid()}"
+    headers = {"Authorization": f"Bearer {stack.TOKEN}"}
+    with httpx.Client(base_url=running.base_url, headers=headers, timeout=30) as client:
+        client.put(f"/beacons/{place}", json={"location": "Gate", "active": True}).raise_for_status()
+        guard = {"name": "Ann", "places": [place], "tokens": ["token-of-ann-123"]}
+        client.put(f"/guards/{place}", json=guard).raise_for_status()
+        report = {"beacon_id": place, "confidence_score": 0.9, "description": "x", "device_id": "d"}
+        opened = client.post("/api/ai/violence-detected/", json=report).raise_for_status().json()
+        alert = f"/alerts/{opened['incident_id']}:Critical"
+
+        began = time.monotonic()
+        while not _is_reached(client, alert, place):
+            assert time.monotonic() - began < 40
+            time.sleep(0.5)
+        assert client.get(alert).json()["state"] == "active"
+        while client.get(alert).json()["state"] != "exhausted":
+            assert time.monotonic() - began < 90
+            time.sleep(1)
+        assert time.monotonic() - began > 30  # the guard had their 45 seconds
+
+
+def _is_reached(client: httpx.Client, alert: str, guard: str) -> bool:
+    reply = client.get(f"{alert}/deliveries")
+    found = reply.json()["deliveries"] if reply.status_code == 200 else []
+    return any(one["target"] == guard and one["state"] == "sent" for one in found)

@@ -256,16 +256,20 @@ def test_a_webhook_gets_the_incident_the_alert_and_links_signed_and_each_noted(w
     assert "s3cret" not in body.decode()
 
 
-def test_no_link_is_no_reason_to_be_silent(world: World) -> None:
+def test_no_link_is_no_reason_to_be_silent_nor_to_be_late(world: World) -> None:
     image = EvidenceImage(3, "incidents/x.jpg", "image/jpeg", 9, "s", "r", 4, 4, "F", "gate", 1, NOON, "inc-1", 7)
-    world.documents.commit([evidence_images.creation(image)])
+    images = [replace(image, id=number) for number in (3, 4, 5)]
+    world.documents.commit([evidence_images.creation(one) for one in images])
+    asked: list[int] = []
 
     def refuses(image: EvidenceImage, by: str) -> str:
+        asked.append(image.id)
         raise Retryable("IAM is away")
 
     world.plan(TO_OPS)
     delivering.attempt_due(ALERT.id, replace(world.deps, link=refuses))
-    assert json.loads(world.receiver.got[0][1])["images"][0]["url"] is None
+    assert [one["url"] for one in json.loads(world.receiver.got[0][1])["images"]] == [None, None, None]
+    assert asked == [3]
     assert world.stored(TO_OPS).state is DeliveryState.SENT
 
 
@@ -369,8 +373,8 @@ def test_who_comes_while_another_is_at_it_is_told_to_come_again(world: World) ->
     world.documents.commit([deliveries.update(deliveries.claimed(held[0], NOON, until), held[1])])
     with pytest.raises(InProgress) as caught:
         world.attempt()
-    assert caught.value.retry_after == 30
-    world.clock.advance(30)
+    assert caught.value.retry_after == delivering.CLAIM.total_seconds()
+    world.clock.advance(40)
     assert world.attempt() == 1
     assert (world.stored(TO_ANN).state, world.stored(TO_ANN).attempts) == (DeliveryState.SENT, 2)
 
@@ -404,7 +408,7 @@ answers = st.lists(st.sampled_from([200, 302, 404, 410, 429, 500]), min_size=1, 
 
 
 @given(deaths=deaths, answers=answers)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_wherever_workers_die_every_delivery_ends_and_nothing_is_sent_after_its_end(
     deaths: list[tuple[int, bool]], answers: list[int], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -416,7 +420,7 @@ def test_wherever_workers_die_every_delivery_ends_and_nothing_is_sent_after_its_
         try:
             delivering.attempt_due(ALERT.id, replace(world.deps, documents=mortal))
         except (Killed, InProgress):
-            world.clock.advance(31)
+            world.clock.advance(41)
     for _ in range(20):
         world.clock.advance(3600)
         world.attempt()

@@ -8,8 +8,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from local.home import Home
-from shared.handlers import notify
+from shared.errors import NotPermitted
+from shared.handlers import guard_registry, notify
 from shared.messages import IncidentOpened
+from shared.ports import Caller, Role
 from shared.repositories import incidents
 from tests.handlers.alerting import ScriptedTimers
 
@@ -116,6 +118,30 @@ class TestGuards:
         assert reply.status_code == 400
         assert sentence in reply.json()["detail"]
         assert client.get("/guards/ann").status_code == 404
+
+    def test_one_guard_too_many_is_refused(self, client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(guard_registry, "MOST_GUARDS", 1)
+        assert client.put("/guards/ann", json=ANN).status_code == 200
+        assert client.put("/guards/ann", json={**ANN, "rank": 2}).json()["rank"] == 2
+        reply = client.put("/guards/bo", json=ANN)
+        assert (reply.status_code, reply.json()["detail"]) == (
+            409,
+            "There are 1 guards already, and there can't be more.",
+        )
+
+    @pytest.mark.parametrize(
+        ("places", "allowed"), [(["gate"], True), (["gate", "yard"], True), (["gate", "hall"], False), (None, False)]
+    )
+    def test_who_sees_some_places_registers_no_phone_that_hears_of_others(
+        self, home: Home, client: TestClient, places: list[str] | None, allowed: bool
+    ) -> None:
+        client.put("/guards/ann", json={"name": "Ann", "places": places})
+        operator = Caller("op", Role.OPERATOR, ("gate", "yard"))
+        if allowed:
+            assert guard_registry.add_token("ann", "t", operator, home.documents).tokens == ("t",)
+            return
+        with pytest.raises(NotPermitted):
+            guard_registry.add_token("ann", "t", operator, home.documents)
 
     def test_a_phone_of_nobody_is_refused(self, client: TestClient) -> None:
         assert client.post("/guards/nobody/tokens", json={"token": "t"}).status_code == 404
