@@ -33,7 +33,7 @@ MAX_WEBP_PIXELS = 16_777_216
 
 AT_ONCE = 1
 """Pictures drawn at a time: one of 50 megapixels takes half a gigabyte."""
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 15.0
 
 
 @dataclass(frozen=True)

@@ -175,5 +175,7 @@ def _result(incident_id: str, order: Order, deps: Deps) -> Result:
     except ActionRefused as error:
         return Result(incident_id, error.incident, error)
     except (Permanent, Retryable) as error:
-        log.warning("%s of a bulk order: %s", incident_id, error)
         return Result(incident_id, error=error)
+    except Exception:
+        log.exception("one incident of a bulk order failed")  # the others shall not
+        return Result(incident_id, error=Retryable("failed for a reason that the log has"))

@@ -10,8 +10,9 @@ from shared.domain.labels import Accuracy, Word, label_from
 from shared.ports import Documents, Write
 from shared.repositories import assets, incidents, labels
 
-MOST_UPLOADS = 100
-"""Of one incident; where it has more, those the detector was surest of."""
+MOST_SIGNALS = 100
+MOST_UPLOADS = 10
+"""Of one incident; where it has more, those the detector was surest of. All labels must fit into one commit."""
 
 
 def of_false_alarm(change: Change, documents: Documents) -> list[Write]:
@@ -20,9 +21,9 @@ def of_false_alarm(change: Change, documents: Documents) -> list[Write]:
     Only what the detector itself reported counts: a wrong verdict of moderation says nothing of violence. An upload in
     which, by now, nothing is found any more gets none.
     """
-    strongest = incidents.strongest_signals(documents, change.incident.id, SignalKind.VIOLENCE, MOST_UPLOADS)
+    strongest = incidents.strongest_signals(documents, change.incident.id, SignalKind.VIOLENCE, MOST_SIGNALS)
     named = dict.fromkeys(signal.observation.asset_id or "" for signal in strongest)
-    uploads = assets.documents_of(documents, [asset_id for asset_id in named if asset_id])
+    uploads = assets.documents_of(documents, [asset_id for asset_id in named if asset_id][:MOST_UPLOADS])
     return [write for upload in uploads for write in _label(change, assets.asset_of(upload))]
 
 

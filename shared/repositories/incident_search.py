@@ -22,6 +22,9 @@ from shared.repositories.incidents import INCIDENTS
 MAX_ALTERNATIVES = 30
 """How many combinations of values one query may ask for (Firestore's limit)."""
 
+PORTION_BATCH = 20
+"""Incidents read at a time of each of several portions, beyond its even share of the page."""
+
 Places = tuple[str, ...] | None
 Position = tuple[datetime, str]
 
@@ -51,7 +54,9 @@ def find(documents: Documents, search: Search, *, limit: int, cursor: str | None
     Raises `Malformed` for a foreign cursor.
     """
     after = None if cursor is None else _position_in(cursor)
-    streams = [_stream(documents, search, places, after, batch=limit + 1) for places in _portions(search)]
+    portions = _portions(search)
+    batch = limit + 1 if len(portions) < 2 else limit // len(portions) + PORTION_BATCH
+    streams = [_stream(documents, search, places, after, batch=batch) for places in portions]
     found = list(islice(heapq.merge(*streams, key=_position, reverse=True), limit + 1))
     return found[:limit], _cursor_after(found[limit - 1]) if len(found) > limit else None
 

@@ -116,9 +116,18 @@ class DeclaredLengthLimit:
 
     def _limit(self, path: str) -> tuple[int, str]:
         """In bytes, and what to do instead."""
-        limit = self._file_routes.get(path, self._max_bytes)
-        takes_videos = path in self._file_routes and not path.startswith((DEVICE_PREFIX, EVIDENCE_PREFIX))
-        return limit, "; ask POST /video/upload-url where to put a large file" if takes_videos else ""
+        if path not in self._file_routes:
+            return self._max_bytes, ""
+        hints = (hint for beginning, hint in _HINTS if path.startswith(beginning))
+        return self._file_routes[path], next(hints)
+
+
+_HINTS = (
+    (DEVICE_PREFIX, ""),
+    (EVIDENCE_PREFIX, "; send the bundle's manifest with the sums of its files, as JSON"),
+    ("/", "; ask POST /video/upload-url where to put a large file"),
+)
+"""What to do with a file that is too large, by how the path begins; the first that fits."""
 
 
 def _bearer_token(scope: Scope) -> str:

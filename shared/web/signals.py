@@ -5,6 +5,7 @@ As JSON, or as a multipart form with up to three pictures. The replies and the w
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
 
 from shared.domain.evidence_images import MAX_IMAGE_BYTES, MAX_IMAGES
 from shared.domain.incidents import PROFILES, Observation, SignalKind, parse_confidence
@@ -45,7 +47,10 @@ MAX_REQUEST_BYTES = MAX_IMAGES * MAX_IMAGE_BYTES + FORM_BYTES
 HELD_BYTES = 96 << 20
 """Of forms that are being received or worked on, in one process; further ones wait."""
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 15.0
+RECEIVE_SECONDS = 40.0
+"""For a whole form, however steadily it drips."""
+
 THREADS = 16
 """For forms alone: they may wait for one another, and must not keep the other routes waiting."""
 
@@ -104,12 +109,9 @@ class _Desk:
 
     async def _serve_form(self, kind: SignalKind, request: Request, key: RepetitionKey | None) -> JSONResponse:
         form = SignalForm(request.headers.get("content-type"), _CHECKS)
-        too_large = TooLarge("request_too_large", f"The request is larger than {MAX_REQUEST_BYTES} bytes")
         declared = declared_length(request)
         async with self._room.holding(MAX_REQUEST_BYTES if declared is None else declared):
-            async for chunk in chunks(request, too_large):
-                form.feed(chunk)
-            form.finish()
+            await _receive(request, form)
             observation = reported_by(caller(request), observation_of(kind, form.fields))
             submission = submissions.Submission(observation, tuple(form.images), key)
             return await in_thread(self._threads, partial(self._answer, submission))
@@ -118,6 +120,18 @@ class _Desk:
         deps = self._deps()
         status, body = reply(submissions.submit(submission, deps.submissions), deps.links)
         return JSONResponse(body, status)
+
+
+async def _receive(request: Request, form: SignalForm) -> None:
+    """Reads the whole form. Raises 408 for a client that takes too long: it holds room that others wait for."""
+    too_large = TooLarge("request_too_large", f"The request is larger than {MAX_REQUEST_BYTES} bytes")
+    try:
+        async with asyncio.timeout(RECEIVE_SECONDS):
+            async for chunk in chunks(request, too_large):
+                form.feed(chunk)
+    except TimeoutError:
+        raise HTTPException(408, f"The request did not arrive within {RECEIVE_SECONDS:.0f} seconds") from None
+    form.finish()
 
 
 async def _short_body(request: Request) -> bytes:

@@ -306,15 +306,16 @@ def test_several_at_once_each_on_its_own(pipeline: Pipeline, bus: ListBus, deps:
     assert {incidents.get(deps.documents, one.id).status.value for one in (first, second, third)} == {"RESOLVED"}
 
 
+@pytest.mark.parametrize("error", [Retryable("away"), OSError("disk")])
 def test_a_store_that_fails_once_fails_one_of_several(
-    pipeline: Pipeline, bus: ListBus, deps: Deps, monkeypatch: pytest.MonkeyPatch
+    error: Exception, pipeline: Pipeline, bus: ListBus, deps: Deps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = [opened(pipeline, bus, place).id for place in ("gate", "yard")]
     working = deps.documents.commit
 
     def fail_one(writes: Sequence[Write]) -> None:
         if any(write.id == ids[0] for write in writes):
-            raise Retryable("away")
+            raise error
         working(writes)
 
     monkeypatch.setattr(deps.documents, "commit", fail_one)

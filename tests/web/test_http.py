@@ -308,6 +308,11 @@ class TestIncidents:
         assert body["signal_count"] == 2
         assert [signal["signal_type"] for signal in body["signals"]] == ["SCREAM_DETECTED", "VIOLENCE_DETECTED"]
         assert body["signals"][1]["ai_event_id"] == opened["ai_event_id"]
+        assert body["confidence"] == pytest.approx(1 - 0.05 * 0.05)
+        assert [(part["signal_type"], part["counted"]) for part in body["confidence_parts"]] == [
+            ("SCREAM_DETECTED", True),
+            ("VIOLENCE_DETECTED", True),
+        ]
 
 
 class TestService:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +13,11 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
+from starlette.types import Message
 
 from local.home import Home
 from local.server import application
+from shared import settings
 from shared.domain.evidence_images import LinkMode
 from shared.errors import Retryable
 from shared.handlers.evidence_links import EvidenceLinks
@@ -204,6 +208,31 @@ class TestRefusals:
         limit = f"The request body is larger than {routes.MAX_REQUEST_BYTES} bytes."
         assert (reply.status_code, reply.json()) == (413, {"error": limit})
 
+    def test_a_form_that_drips_is_given_up(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(routes, "RECEIVE_SECONDS", 0.2)
+        dripping = [b"--x\r\n", *[b"X-Slow: y\r\n"] * 7]
+        body = iter([{"type": "http.request", "body": drop, "more_body": True} for drop in dripping])
+        sent: list[Message] = []
+
+        async def receive() -> Message:
+            await asyncio.sleep(0.05)
+            return next(body)
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": VIOLENCE,
+            "raw_path": VIOLENCE.encode(),
+            "query_string": b"",
+            "headers": [(b"content-type", b"multipart/form-data; boundary=x")],
+        }
+        asyncio.run(application(home)(scope, receive, send))
+        assert sent[0]["status"] == 408
+        assert json.loads(sent[1]["body"]) == {"error": "The request did not arrive within 0 seconds"}
+
 
 class TestRepetitions:
     def test_a_repetition_is_answered_the_same_with_the_same_status(self, client: TestClient, home: Home) -> None:
@@ -307,3 +336,42 @@ class TestReview:
     def test_a_bad_question_is_400(self, client: TestClient, query: str) -> None:
         reply = client.get(f"/ai-events?{query}")
         assert (reply.status_code, list(reply.json())) == (400, ["detail"])
+
+
+class TestPlaces:
+    @pytest.fixture
+    def closed(self, tmp_path: Path) -> Iterator[TestClient]:
+        """Ana may see the gate alone, Bo thirty-one places; the yard is neither's."""
+        many = ["gate", *(f"room {number}" for number in range(30))]
+        people = [
+            {"name": "Ana", "role": "viewer", "token": "the-token-of-ana", "places": ["gate"]},
+            {"name": "Bo", "role": "viewer", "token": "the-token-of-bob", "places": many},
+            {"name": "Di", "role": "viewer", "token": "the-token-of-dia", "places": []},
+        ]
+        environment = {"SIGHTLINE_API_TOKEN": "the-shared-token", "SIGHTLINE_USER_TOKENS": json.dumps(people)}
+        home = Home(tmp_path / "closed", settings.load(EmbeddedSettings, environment), "http://testserver")
+        client = TestClient(application(home), headers={"Authorization": "Bearer the-shared-token"})
+        for place in ("gate", "yard"):
+            client.put(f"/beacons/{place}", json={"location": place})
+        yield client
+        home.close()
+
+    def test_reports_of_other_places_are_not_there(self, closed: TestClient) -> None:
+        gate = send(closed, photo()).json()
+        yard = send(closed, photo(), beacon_id="yard").json()
+        ana = {"Authorization": "Bearer the-token-of-ana"}
+
+        def seen(path: str, headers: dict[str, str]) -> list[int]:
+            return [event["ai_event_id"] for event in closed.get(path, headers=headers).json()["ai_events"]]
+
+        assert seen("/ai-events", ana) == [gate["ai_event_id"]]
+        assert seen("/ai-events?beacon_id=yard", ana) == []
+        assert seen("/ai-events", {"Authorization": "Bearer the-token-of-dia"}) == []
+        for path in ("", f"/images/{yard['images'][0]['id']}"):
+            assert closed.get(f"/ai-events/{yard['ai_event_id']}{path}", headers=ana).status_code == 404
+        reply = closed.get("/ai-events", headers={"Authorization": "Bearer the-token-of-bob"})
+        assert (reply.status_code, reply.json()["detail"]) == (
+            400,
+            "You see more than 30 places: name one as beacon_id.",
+        )
+        assert seen("/ai-events?beacon_id=gate", {"Authorization": "Bearer the-token-of-bob"}) == [gate["ai_event_id"]]

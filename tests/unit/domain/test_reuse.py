@@ -155,6 +155,10 @@ class TestDetections:
     def test_one_that_is_not_done_is_not(self, state: StageState) -> None:
         assert usable_detection(self.asset(state), KNOWN, "model-1", 0.5) is None
 
+    def test_nor_is_that_of_an_upload_that_was_erased(self) -> None:
+        erased = replace(self.asset(), erased_at=NOON)
+        assert usable_detection(erased, KNOWN, "model-1", 0.5) is None
+
     def test_nor_is_another_files_another_models_or_another_sensitivitys(self) -> None:
         assert usable_detection(self.asset(sha256="overwritten"), KNOWN, "model-1", 0.5) is None
         assert usable_detection(self.asset(), KNOWN, "model-2", 0.5) is None
@@ -183,6 +187,10 @@ class TestContext:
     ) -> None:
         earlier = Asset("earlier", "media/e", NOON, facts=FACTS)
         assert may_share_context(self.asset(exact, taken_from), earlier, mode) is shared
+
+    def test_not_with_one_whose_media_were_erased(self) -> None:
+        earlier = Asset("earlier", "media/e", NOON, facts=FACTS, erased_at=NOON)
+        assert not may_share_context(self.asset(True, None), earlier, ReuseMode.SIMILAR)
 
     def test_not_with_an_asset_whose_file_was_overwritten(self) -> None:
         earlier = Asset("earlier", "media/e", NOON, facts=replace(FACTS, sha256="other"))
