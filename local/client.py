@@ -117,6 +117,51 @@ class SightlineClient:
         body: dict[str, Any] = reply.json()
         return reply.status_code, body
 
+    def report_with_image(self, kind: str, image: bytes, **fields: Any) -> tuple[int, dict[str, Any]]:
+        """Like `report`, with a picture beside it."""
+        form = {name: str(value) for name, value in fields.items()}
+        reply = self._http.post(f"/api/ai/{kind}-detected/", data=form, files={"images": ("image", image)})
+        body: dict[str, Any] = reply.json()
+        return reply.status_code, body
+
+    def put_guard(self, guard_id: str, **fields: Any) -> dict[str, Any]:
+        """Creates or replaces somebody who is called; `fields` are those of PUT /guards/{id}."""
+        return self._json(self._http.put(f"/guards/{guard_id}", json=fields))
+
+    def alerts(self, incident_id: str) -> list[dict[str, Any]]:
+        """The alerts of an incident."""
+        listed = self._json(self._http.get("/alerts", params={"incident_id": incident_id}))
+        found: list[dict[str, Any]] = listed["alerts"]
+        return found
+
+    def alert(self, alert_id: str) -> dict[str, Any]:
+        """One alert with everybody who was asked."""
+        return self._json(self._http.get(f"/alerts/{alert_id}"))
+
+    def accept(self, alert_id: str, guard_id: str) -> dict[str, Any]:
+        """A guard takes the incident over."""
+        return self._json(self._http.post(f"/alerts/{alert_id}/accept", json={"guard_id": guard_id}))
+
+    def act(self, incident_id: str, action: str, **fields: Any) -> dict[str, Any]:
+        """An operator's action: `acknowledge`, `assign`, `start`, `resolve` or `note`."""
+        return self._json(self._http.post(f"/incidents/{incident_id}/{action}", json=fields))
+
+    def incident_timeline(self, incident_id: str) -> list[dict[str, Any]]:
+        """What happened to an incident, the oldest first (the first hundred)."""
+        items: list[dict[str, Any]] = self._json(self._http.get(f"/incidents/{incident_id}/timeline"))["items"]
+        return items
+
+    def evidence(self, incident_id: str) -> bytes:
+        """The bundle of everything that is known of an incident, a zip."""
+        bundle = self._http.get(f"/incidents/{incident_id}/evidence")
+        bundle.raise_for_status()
+        return bundle.content
+
+    def verify_evidence(self, bundle: bytes) -> dict[str, Any]:
+        """Whether a bundle was made here and is unchanged."""
+        headers = {"Content-Type": "application/zip"}
+        return self._json(self._http.post("/evidence/verify", content=bundle, headers=headers))
+
     @staticmethod
     def _json(reply: httpx.Response) -> dict[str, Any]:
         reply.raise_for_status()

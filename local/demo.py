@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
+from local import demo_incident
 from local.client import SightlineClient
 from local.drawing import draw_fight_clip
 from local.emulators import free_port
@@ -53,7 +54,7 @@ def run(video: Path | None, console: Console | None = None) -> int:
             client = SightlineClient(base_url)
             try:
                 play(client, chosen, console, expect_incident=video is None)
-            except DemoFailed as failure:
+            except (DemoFailed, demo_incident.IncidentBroke) as failure:
                 console.print(f"[bold red]The chain broke:[/] {failure}")
                 return 1
             finally:
@@ -63,8 +64,9 @@ def run(video: Path | None, console: Console | None = None) -> int:
 
 
 def play(client: SightlineClient, video: Path, console: Console, *, expect_incident: bool) -> DemoResult:
-    """The scenario against any origin. Raises `DemoFailed`."""
+    """The scenario against any origin. Raises `DemoFailed`, `demo_incident.IncidentBroke`."""
     client.put_beacon(BEACON, LOCATION)
+    client.put_guard(demo_incident.GUARD, name="Ana (made up)", places=[BEACON], tokens=["demo-phone"])
     ticket = client.request_upload(filename=video.name, size=video.stat().st_size, source_id=BEACON)
     console.print(f"Upload URL for video {ticket['video_id']}, valid {ticket['expires_in_hours']} h")
     _upload(client, ticket, video, console)
@@ -81,6 +83,7 @@ def play(client: SightlineClient, video: Path, console: Console, *, expect_incid
     console.print(f"Incident {incident['incident_id']} now has {incident['signal_count']} signal(s):")
     for signal in reversed(incident["signals"]):
         console.print(f"  {signal['signal_type']:<18} {signal['confidence_score']:.2f}  {signal['description']}")
+    demo_incident.respond(client, incident, console)
     return DemoResult(analysis, incident, reply["status"])
 
 
@@ -163,10 +166,14 @@ def _opened_incident(analysis: dict[str, Any], console: Console, *, expected: bo
 
 
 def _report_scream(client: SightlineClient, incident_id: str | None, console: Console) -> dict[str, Any]:
-    console.print("Now a device at the same place reports a scream (made up by this demo)")
-    description = "A scream, reported by a device at the same place"
-    status, reply = client.report(
-        "scream", beacon_id=BEACON, confidence_score=0.92, description=description, device_id="DEMO-MICROPHONE"
+    console.print("Now a device at the same place reports a scream, with a picture (made up by this demo)")
+    status, reply = client.report_with_image(
+        "scream",
+        demo_incident.draw_snapshot(),
+        beacon_id=BEACON,
+        confidence_score=0.92,
+        description="A scream, reported by a device at the same place",
+        device_id="DEMO-MICROPHONE",
     )
     console.print(f"Device signal answered {status} {reply.get('status', reply)}")
     if incident_id and reply.get("incident_id") != incident_id:
