@@ -391,18 +391,6 @@ class UserSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WebSettings(Settings, UserSettings):
-    """What every HTTP function needs. The token is required here; only the embedded default may do without."""
-
-    api_token: str = variable("SIGHTLINE_API_TOKEN", repr=False)
-    allowed_origins: tuple[str, ...] = variable("ALLOWED_ORIGINS", _origins, default=())
-
-    def callers(self) -> dict[str, Caller]:
-        """Who holds which token of the environment."""
-        return self.callers_beside(self.api_token)
-
-
-@dataclass(frozen=True, kw_only=True)
 class FirebaseSettings:
     """Whether people may call by Firebase's ID tokens. `firebase_keys_url`: other keys than Google's."""
 
@@ -412,6 +400,18 @@ class FirebaseSettings:
     def firebase_keys(self) -> str | None:
         """Where the keys are; None: ID tokens open nothing."""
         return self.firebase_keys_url if self.firebase_auth else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebSettings(Settings, UserSettings, FirebaseSettings):
+    """What every HTTP function needs. The token is required here; only the embedded default may do without."""
+
+    api_token: str = variable("SIGHTLINE_API_TOKEN", repr=False)
+    allowed_origins: tuple[str, ...] = variable("ALLOWED_ORIGINS", _origins, default=())
+
+    def callers(self) -> dict[str, Caller]:
+        """Who holds which token of the environment."""
+        return self.callers_beside(self.api_token)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -513,12 +513,12 @@ class ModerationSettings(
 
 
 @dataclass(frozen=True, kw_only=True)
-class SignalSettings(WebSettings, FirebaseSettings, IncidentSettings, EvidenceSettings):
+class SignalSettings(WebSettings, IncidentSettings, EvidenceSettings):
     """The function that devices report to."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class IncidentsSettings(WebSettings, FirebaseSettings, EvidenceSettings):
+class IncidentsSettings(WebSettings, EvidenceSettings):
     """The function by which operators see incidents and act on them."""
 
     media_bucket: str = variable("MEDIA_BUCKET")
@@ -532,7 +532,7 @@ class WebhookSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RegistrySettings(WebSettings, FirebaseSettings, WebhookSettings):
+class RegistrySettings(WebSettings, WebhookSettings):
     """The function by which administrators set up places, guards, webhooks and devices."""
 
 

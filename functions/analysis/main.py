@@ -6,7 +6,7 @@ from fastapi import FastAPI, Request
 from functions_framework import aio
 
 from shared import logs, settings
-from shared.adapters.google import blobs, bus, documents
+from shared.adapters.google import blobs, bus, documents, firebase_identities
 from shared.adapters.system_clock import SystemClock
 from shared.detection.contact_sheet import TileSheets
 from shared.detection.detector import load_detector
@@ -30,7 +30,8 @@ replaying = cache(lambda: replays.Deps(store(), media(), bus.connect(config.proj
 judging = cache(lambda: labelling.Deps(store(), clock))
 
 routers = [direct.router(looking), replay_orders.router(replaying), feedback.router(judging)]
-application = web.create_app(routers, access=Access(config.callers()), allowed_origins=config.allowed_origins)
+access = Access(config.callers(), firebase_identities.connect(config.project, config.firebase_keys()))
+application = web.create_app(routers, access=access, allowed_origins=config.allowed_origins)
 
 
 @aio.http  # type: ignore[arg-type] # its types do not say so, but an application may be returned

@@ -7,16 +7,15 @@ from functions_framework import aio
 
 from shared import logs, policies, settings
 from shared.adapters.fetching.url_fetcher import UrlFetcher
-from shared.adapters.google import blobs, documents, language, vision
+from shared.adapters.google import blobs, documents, firebase_identities, language, vision
 from shared.adapters.system_clock import SystemClock
 from shared.detection.detector import load_detector
 from shared.detection.frames import VideoFrames
 from shared.detection.pictures import SafePictures
 from shared.detection.probe import StreamProbe
-from shared.handlers import asking, caching, media_sources, moderation_batch
-from shared.handlers.moderation import Pixels
-from shared.web import access, moderation, shadows, verdict_cache
-from shared.web import app as web
+from shared.handlers import asking, caching, media_sources, moderation, moderation_batch
+from shared.web import access, app, shadows, verdict_cache
+from shared.web import moderation as routes
 
 config, clock = settings.load(settings.ModerationSettings), SystemClock()
 logs.configure(config.log_level, project=config.project)
@@ -28,10 +27,11 @@ reader = cache(lambda: language.connect(endpoint=config.language_endpoint))
 asked = cache(lambda: asking.billed_witnesses(eyes(), reader(), patterns, config.budgets(), store(), clock))
 cached = cache(lambda: caching.Deps(store(), clock, config.cache_duration()))
 sources = media_sources.sources(UrlFetcher(), bucket, config.media_bucket, config.places(config.media_bucket))
-pixels = Pixels(SafePictures(), StreamProbe(), detector, VideoFrames())
+pixels = moderation.Pixels(SafePictures(), StreamProbe(), detector, VideoFrames())
 deps = cache(lambda: moderation_batch.Deps(sources, pixels, asked(), cached(), profiles, config.concurrency))
-routers = [moderation.router(deps), verdict_cache.router(cached), shadows.router(cached, profiles.shadow)]
-application = web.create_app(routers, access=access.Access(config.callers()), allowed_origins=config.allowed_origins)
+routers = [routes.router(deps), verdict_cache.router(cached), shadows.router(cached, profiles.shadow)]
+known = access.Access(config.callers(), firebase_identities.connect(config.project, config.firebase_keys()))
+application = app.create_app(routers, access=known, allowed_origins=config.allowed_origins)
 
 
 @aio.http  # type: ignore[arg-type] # its types do not say so, but an application may be returned

@@ -7,7 +7,7 @@ from functions_framework import aio
 from starlette.requests import Request
 
 from shared import logs, settings
-from shared.adapters.google import blobs, documents, health
+from shared.adapters.google import blobs, documents, firebase_identities, health
 from shared.adapters.system_clock import SystemClock
 from shared.repositories import components
 from shared.web import analysis, labels, replays, service, timeline
@@ -25,7 +25,8 @@ deps = cache(lambda: service.Deps(store(), SystemClock(), {**checks, **parts()},
 
 routers = [part.router(store) for part in (analysis, labels, replays)]
 routers += [timeline.router(store, media), service.router(deps)]
-application = web.create_app(routers, access=Access(config.callers()), allowed_origins=config.allowed_origins)
+access = Access(config.callers(), firebase_identities.connect(config.project, config.firebase_keys()))
+application = web.create_app(routers, access=access, allowed_origins=config.allowed_origins)
 
 
 @aio.http  # type: ignore[arg-type] # its types do not say so, but an application may be returned

@@ -7,7 +7,7 @@ from functions_framework import aio
 from starlette.requests import Request
 
 from shared import logs, settings
-from shared.adapters.google import blobs, bus, documents, signing
+from shared.adapters.google import blobs, bus, documents, firebase_identities, signing
 from shared.adapters.system_clock import SystemClock
 from shared.handlers import analyze, uploads
 from shared.web import app as web
@@ -28,7 +28,7 @@ def deps() -> routes.Deps:
     return routes.Deps(uploads.Deps(store, media, clock), asked)
 
 
-access = Access(config.callers())
+access = Access(config.callers(), firebase_identities.connect(config.project, config.firebase_keys()))
 application = web.create_app([routes.router(deps)], access=access, allowed_origins=config.allowed_origins)
 
 

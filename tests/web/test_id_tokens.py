@@ -58,7 +58,7 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-@pytest.mark.parametrize("function", ["registry", "incidents", "signals"])
+@pytest.mark.parametrize("function", sorted(topology.load().http_functions()))
 def test_a_person_with_a_role_comes_in(composed: Composed, function: str) -> None:
     client = composed(function)
     assert client.get("/openapi.json", headers=bearer(id_token())).status_code == ALLOWED
