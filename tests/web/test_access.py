@@ -425,7 +425,7 @@ def test_nobody_is_called_like_the_system_itself(client: TestClient, device: str
     """Or the timeline would say of what a person did that nobody did it by hand."""
     incident_id = report(client, device)[1]["incident_id"]
     shared = bearer(SHARED)
-    acting = {**shared, "X-Actor": name.encode()}
+    acting = {b"Authorization": f"Bearer {SHARED}".encode(), b"X-Actor": name.encode()}
     note = client.post(f"/incidents/{incident_id}/note", json={"note": "Seen"}, headers=acting)
     assign = client.post(f"/incidents/{incident_id}/assign", json={"assignee": name}, headers=shared)
     registered = client.put(f"/devices/{quote(name)}", json={"name": "Camera", "beacons": None}, headers=shared)
@@ -433,8 +433,8 @@ def test_nobody_is_called_like_the_system_itself(client: TestClient, device: str
     assert "reserved" in note.json()["detail"]
     assert client.put("/guards/g1", json={"name": name}, headers=shared).status_code in {400, 422}
     assert report(client, SHARED, device_id=name) == (400, {"error": "device_id is a reserved name"})
-    form = {**SIGNAL, "confidence_score": "0.95", "device_id": name}
-    files = [(key, (None, value)) for key, value in form.items()]
+    fields = {**SIGNAL, "confidence_score": "0.95", "device_id": name}
+    files = [(key, (None, str(value))) for key, value in fields.items()]
     assert client.post(VIOLENCE, files=files, headers=shared).json() == {"error": "device_id is a reserved name"}
     actors = [item["change"]["actor"] for item in history(client, incident_id) if item["kind"] == "change"]
     assert actors == ["cam-1"]
