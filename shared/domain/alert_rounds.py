@@ -170,6 +170,19 @@ def is_taken(incident: Incident) -> AlertReason | None:
     return None if incident.acknowledged_by is None else AlertReason.INCIDENT_ACKNOWLEDGED
 
 
+def is_moot(alert: Alert, incident: Incident | None) -> bool:
+    """Whether nobody need hear of the alert any more, who was to be called and could not be reached so far.
+
+    As long as nobody has the incident, somebody may still accept when all rounds are over (`alert_answers.accept`).
+    """
+    if alert.state is AlertState.ACTIVE:
+        return False
+    if alert.state is not AlertState.EXHAUSTED or incident is None:
+        return True
+    over = incident.status is IncidentStatus.RESOLVED or is_taken(incident) is not None
+    return over or incident.priority is not alert.priority
+
+
 def is_declined(alert: Alert) -> bool:
     """Whether everybody whom the present round asks has said no, so that nothing is left to wait for."""
     asks = [ask for ask in alert.asks if ask.round == alert.round]

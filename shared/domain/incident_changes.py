@@ -121,7 +121,13 @@ def changed(
 
 
 def assign(
-    incident: Incident, assignee: str | None, now: datetime, *, actor: str, note: str | None = None
+    incident: Incident,
+    assignee: str | None,
+    now: datetime,
+    *,
+    actor: str,
+    note: str | None = None,
+    details: Mapping[str, Any] | None = None,
 ) -> Change | Refusal:
     """To somebody (ASSIGNED, from CREATED, ASSIGNED or IN_PROGRESS), or with None back to nobody (CREATED).
 
@@ -134,7 +140,8 @@ def assign(
     if refusal is not None:
         return refusal
     action = Action.UNASSIGNED if assignee is None else Action.ASSIGNED
-    return changed(incident, action, now, actor, {"status": target, "assignee": assignee}, note=note)
+    values = {"status": target, "assignee": assignee}
+    return changed(incident, action, now, actor, values, note=note, details=details)
 
 
 def start(incident: Incident, now: datetime, *, actor: str, note: str | None = None) -> Change | Refusal:

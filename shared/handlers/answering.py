@@ -33,7 +33,10 @@ SENTENCES = {
 
 @dataclass(frozen=True)
 class GuardsAnswer:
-    """What a guard says, and who sends it for them (the name in the incident's timeline is the guard's)."""
+    """What a guard says, and who sends it for them.
+
+    In the incident's timeline the guard is who acts; who called, of which alert and for which guard are its details.
+    """
 
     alert_id: str
     guard_id: str
@@ -66,7 +69,7 @@ def accept(answer: GuardsAnswer, deps: Deps) -> Alert:
             _store_and_publish(accepted, [alerts.update(accepted, version), *writes], news, deps)
         except (AlreadyExists, VersionConflict):
             continue  # another guard answered, or somebody acted on the incident
-        log.info("alert %s: accepted by %s", alert.id, answer.guard_id)
+        log.info("alert %s: accepted by %s, sent by %s", alert.id, answer.guard_id, answer.caller.name)
         return accepted
     raise Retryable("the alert is contended")
 
@@ -88,6 +91,7 @@ def decline(answer: GuardsAnswer, deps: Deps) -> Alert:
             )
         except (AlreadyExists, VersionConflict):
             continue
+        log.info("alert %s: declined by %s, sent by %s", alert.id, answer.guard_id, answer.caller.name)
         return declined
     raise Retryable("the alert is contended")
 
@@ -117,8 +121,9 @@ def _assignment(alert: Alert, answer: GuardsAnswer, deps: Deps) -> tuple[Sequenc
     ask = alert_answers.ask_of(alert, answer.guard_id)
     if incident.status in TAKEN_STATUSES or ask is None:
         return (), ()
+    said = {"alert_id": alert.id, "guard_id": answer.guard_id, "sent_by": answer.caller.name}
     change = incident_changes.assign(
-        incident, ask.guard_name, deps.clock.now(), actor=ask.guard_name, note=answer.reason
+        incident, ask.guard_name, deps.clock.now(), actor=ask.guard_name, note=answer.reason, details=said
     )
     if not isinstance(change, Change):
         return (), ()

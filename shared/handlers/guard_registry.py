@@ -36,6 +36,21 @@ def put(guard: Guard, tokens: tuple[str, ...] | None, documents: Documents) -> G
     return _commit(writes, documents)
 
 
+def seen_by(caller: Caller, guard_id: str, documents: Documents) -> tuple[Guard, str]:
+    """The guard with their version. Raises `NotFound`, also for one who is called for no place the caller sees."""
+    guard, version = guards.get(documents, guard_id)
+    if not may_know(caller, guard):
+        raise NotFound("unknown_guard", "No such guard.")
+    return guard, version
+
+
+def may_know(caller: Caller, guard: Guard) -> bool:
+    """Whether the guard is called for a place that is the caller's to see: others' names and hours are not for them."""
+    if guard.places is None or caller.places is None:
+        return True
+    return any(caller.may_see(place) for place in guard.places)
+
+
 def add_token(guard_id: str, token: str, caller: Caller, documents: Documents) -> Guard:
     """Registers a phone, which is nobody else's from then on.
 
@@ -44,7 +59,7 @@ def add_token(guard_id: str, token: str, caller: Caller, documents: Documents) -
     """
 
     def writes() -> tuple[Guard, tuple[Write, ...]]:
-        guard, version = guards.get(documents, guard_id)
+        guard, version = seen_by(caller, guard_id, documents)
         if not _may_hear(caller, guard):
             raise NotPermitted("other_places", "This guard is called for places that are not yours to see.")
         others = (*(known for known in guard.tokens if known != token), token)

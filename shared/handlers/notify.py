@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -132,11 +133,20 @@ def _advance_all(incident_id: str, deps: Deps) -> None:
 
 
 def _advance(alert_ids: Sequence[str], deps: Deps) -> None:
-    """Takes alerts as far as they go now, then sends what is to be sent: a delivery that hangs holds up no decision."""
-    for which in alert_ids:
-        _set_timer(_advanced(which, deps), deps)
-    for which in alert_ids:
-        deps.deliver(which)
+    """Takes alerts as far as they go now, then sends what is to be sent: a delivery that hangs holds up no decision.
+
+    Each step is tried whatever becomes of the others, so that guards are called while no timer can be set; what failed
+    is raised afterwards.
+    """
+    with ExitStack() as steps:  # which runs them in the reverse order
+        for which in reversed(alert_ids):
+            steps.callback(deps.deliver, which)
+        for which in reversed(alert_ids):
+            steps.callback(_look_at, which, deps)
+
+
+def _look_at(which: str, deps: Deps) -> None:
+    _set_timer(_advanced(which, deps), deps)
 
 
 def _advanced(which: str, deps: Deps) -> Alert:

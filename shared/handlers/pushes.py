@@ -12,13 +12,14 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from shared.domain.alerts import Alert, AlertDelivery, AlertEvent, AlertState
+from shared.domain.alert_rounds import is_moot
+from shared.domain.alerts import Alert, AlertDelivery, AlertEvent
 from shared.domain.guards import Guard
 from shared.domain.webhooks import Verdict
 from shared.errors import Retryable, VersionConflict
 from shared.handlers.attempts import Attempted
 from shared.ports import Documents, Push, PushOutcome, PushReceipt, PushSender
-from shared.repositories import alerts, guards
+from shared.repositories import alerts, guards, incidents
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,6 @@ TRIES = 5
 TITLES = {
     AlertEvent.OPENED: "{priority} incident",
     AlertEvent.RAISED: "Incident is now {priority}",
-    AlertEvent.EXHAUSTED: "{priority} incident: nobody answers",
 }
 
 
@@ -41,7 +41,8 @@ def push_to_guard(delivery: AlertDelivery, now: datetime, documents: Documents, 
     alert = alerts.find(documents, delivery.alert_id)
     if found is None or alert is None:
         return Attempted(Verdict.GIVE_UP, "no_guard", "The guard is no longer registered.")
-    if delivery.event is not AlertEvent.EXHAUSTED and alert[0].state is not AlertState.ACTIVE:
+    incident = incidents.find(documents, delivery.incident_id)
+    if is_moot(alert[0], incident[0] if incident else None):
         return Attempted(Verdict.MOOT, "alert_over", "The alert was over before the guard could be reached.")
     tokens = found[0].tokens[:MAX_TOKENS]
     if not tokens:

@@ -10,9 +10,10 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from shared.domain.alerts import AlertDelivery
+from shared.handlers import answering
 from shared.ports import Documents
-from shared.repositories import alerts, deliveries
-from shared.web.callers import Admin
+from shared.repositories import deliveries
+from shared.web.callers import Operator
 
 
 class DeliveryShown(BaseModel):
@@ -51,11 +52,11 @@ def router(documents: Callable[[], Documents]) -> APIRouter:
     @routes.get("/alerts/{alert_id}/deliveries")
     def list_deliveries(
         alert_id: str,
-        _: Admin,
+        caller: Operator,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         cursor: str | None = None,
     ) -> DeliveryList:
-        alerts.get(documents(), alert_id)
+        answering.visible(alert_id, caller, documents())
         return shown_page(*deliveries.of_alert(documents(), alert_id, limit=limit, cursor=cursor))
 
     return routes

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from shared.domain.assets import is_shown_text
 from shared.domain.guards import Guard, Hours, Shift, Weekday, zone_of
 from shared.handlers import guard_registry
-from shared.ports import Documents
+from shared.ports import Caller, Documents
 from shared.repositories import guards
 from shared.web.callers import Admin, Operator, Viewer
 
@@ -90,7 +90,7 @@ class TokenBody(_Strict):
 
 
 class GuardReply(BaseModel):
-    """A guard; of their phones only how many there are."""
+    """A guard; of their phones only how many there are, of their places those that the caller sees."""
 
     id: str
     name: str
@@ -104,7 +104,10 @@ class GuardReply(BaseModel):
 
 
 class GuardList(BaseModel):
-    """A page, by id; pass `next_cursor` as `cursor` for the following one."""
+    """A page, by id; pass `next_cursor` as `cursor` for the following one.
+
+    Who sees some places alone gets the guards of those; a page may then have fewer than `limit`, or none.
+    """
 
     guards: list[GuardReply]
     next_cursor: str | None
@@ -116,19 +119,20 @@ def router(documents: Callable[[], Documents]) -> APIRouter:
 
     @routes.get("/guards")
     def list_guards(
-        _: Viewer, limit: Annotated[int, Query(ge=1, le=1000)] = 100, cursor: str | None = None
+        caller: Viewer, limit: Annotated[int, Query(ge=1, le=1000)] = 100, cursor: str | None = None
     ) -> GuardList:
         found, following = guards.page(documents(), limit=limit, cursor=cursor)
-        return GuardList(guards=[_reply(guard) for guard in found], next_cursor=following)
+        known = [guard for guard in found if guard_registry.may_know(caller, guard)]
+        return GuardList(guards=[_reply(guard, caller) for guard in known], next_cursor=following)
 
     @routes.get("/guards/{guard_id}")
-    def get_guard(_: Viewer, guard_id: str) -> GuardReply:
-        return _reply(guards.get(documents(), guard_id)[0])
+    def get_guard(caller: Viewer, guard_id: str) -> GuardReply:
+        return _reply(guard_registry.seen_by(caller, guard_id, documents())[0], caller)
 
     @routes.put("/guards/{guard_id}")
-    def put_guard(_: Admin, guard_id: GuardId, body: GuardBody) -> GuardReply:
+    def put_guard(caller: Admin, guard_id: GuardId, body: GuardBody) -> GuardReply:
         tokens = None if body.tokens is None else tuple(dict.fromkeys(body.tokens))
-        return _reply(guard_registry.put(_guard(guard_id, body), tokens, documents()))
+        return _reply(guard_registry.put(_guard(guard_id, body), tokens, documents()), caller)
 
     @routes.delete("/guards/{guard_id}", status_code=204)
     def delete_guard(_: Admin, guard_id: str) -> Response:
@@ -137,7 +141,7 @@ def router(documents: Callable[[], Documents]) -> APIRouter:
 
     @routes.post("/guards/{guard_id}/tokens")
     def register_phone(caller: Operator, guard_id: str, body: TokenBody) -> GuardReply:
-        return _reply(guard_registry.add_token(guard_id, body.token, caller, documents()))
+        return _reply(guard_registry.add_token(guard_id, body.token, caller, documents()), caller)
 
     return routes
 
@@ -160,11 +164,11 @@ def _time(text: str) -> time:
     return time.fromisoformat(text)
 
 
-def _reply(guard: Guard) -> GuardReply:
+def _reply(guard: Guard, caller: Caller) -> GuardReply:
     return GuardReply(
         id=guard.id,
         name=guard.name,
-        places=None if guard.places is None else list(guard.places),
+        places=None if guard.places is None else [place for place in guard.places if caller.may_see(place)],
         shifts=[ShiftBody(start=_text(each.start), end=_text(each.end), days=list(each.days)) for each in guard.shifts],
         quiet_hours=_hours(guard.quiet_hours),
         time_zone=guard.time_zone,

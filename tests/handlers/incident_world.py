@@ -267,7 +267,7 @@ class Town:
         self.policy = policy
         self.folder = folder
         self.clock = ManualClock(datetime.now(UTC) + timedelta(minutes=1))  # objects bear the machine's time
-        self.world = HostileWorld(seed, self.clock, TOPICS, lease_seconds=5, losses=0)
+        self.world = HostileWorld(seed, self.clock, TOPICS, lease_seconds=5, losses=0, intrusions=0.25)
         self.random = self.world.random
         self.journal = Journal(store)
         self.documents = HostileDocuments(self.journal, self.world)

@@ -28,7 +28,7 @@ from shared.domain.webhooks import MAX_ATTEMPTS, Webhook, verify
 from shared.errors import FetchFailed, InProgress, Retryable
 from shared.handlers import delivering
 from shared.messages import AlertDue, decode
-from shared.ports import Documents, OutgoingMessage, Push, PushOutcome, PushReceipt, WebhookReply
+from shared.ports import Documents, OutgoingMessage, Push, PushOutcome, PushReceipt, Update, WebhookReply
 from shared.records import to_data
 from shared.repositories import alerts, deliveries, evidence_images, guards, incidents, webhooks
 from tests.fakes import NOON, ManualClock
@@ -220,6 +220,36 @@ def test_nobody_is_called_about_an_alert_that_is_over(world: World) -> None:
     world.attempt()
     assert world.phones.sent == []
     assert (world.stored(TO_ANN).state, world.stored(TO_ANN).last_status) == (DeliveryState.FAILED, "alert_over")
+
+
+TAKEN_SINCE = [
+    {"status": IncidentStatus.RESOLVED},
+    {"status": IncidentStatus.ASSIGNED},
+    {"acknowledged_by": "Olga"},
+    {"priority": Priority.HIGH},
+]
+"""What makes a call needless after the last round. (A change of priority has an alert of its own.)"""
+
+
+@pytest.mark.parametrize("since", [{}, *TAKEN_SINCE])
+def test_who_could_not_be_reached_in_time_is_called_as_long_as_nobody_has_it(
+    world: World, since: dict[str, Any]
+) -> None:
+    world.phones.failing = Retryable("away")
+    world.plan(TO_ANN)
+    world.attempt()
+    found = alerts.find(world.documents, ALERT.id)
+    incident = incidents.find(world.documents, INCIDENT.id)
+    assert found is not None
+    assert incident is not None
+    exhausted = replace(found[0], state=AlertState.EXHAUSTED, deadline=None, ended_at=NOON)
+    changed = Update(incidents.INCIDENTS, INCIDENT.id, to_data(replace(INCIDENT, **since)), version=incident[1])
+    world.documents.commit([alerts.update(exhausted, found[1]), changed])
+    world.phones.failing = None
+    world.clock.advance(10)
+    world.attempt()
+    assert len(world.phones.sent) == (0 if since else 1)
+    assert world.stored(TO_ANN).state is (DeliveryState.FAILED if since else DeliveryState.SENT)
 
 
 # --------------------------------------------------------------------------- webhooks

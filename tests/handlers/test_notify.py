@@ -13,14 +13,14 @@ from shared.domain import incident_changes
 from shared.domain.alerts import AlertEvent, AlertState, Answer, Channel
 from shared.domain.guards import Guard, Shift
 from shared.domain.incidents import Incident, IncidentStatus, Outcome, SignalKind
-from shared.errors import Malformed, NotFound, Retryable
-from shared.handlers import answering, maintain
+from shared.errors import InProgress, Malformed, NotFound, Retryable
+from shared.handlers import answering, maintain, notify
 from shared.handlers.answering import AnswerRefused
 from shared.messages import AlertDue, encode
 from shared.ports import Caller, OutgoingMessage, Query, Role
 from shared.repositories import alerts, incident_timelines, incidents
 from tests.handlers.alerting import AlertWorld, asked
-from tests.handlers.pipeline import ListBus, Pipeline
+from tests.handlers.pipeline import ListBus, Pipeline, delivery_of
 
 
 @pytest.fixture
@@ -132,6 +132,7 @@ class TestAnswers:
             (1, "opened", "sightline"),
             (2, "assigned", "Guard 1"),
         ]
+        assert entries[1].details == {"alert_id": alert.id, "guard_id": "g1", "sent_by": "boss"}
         world.wait(1000)
         assert world.alert(alert) == accepted
 
@@ -299,6 +300,35 @@ class TestFaults:
         assert len(asked(alerts.alert_of(stored), 1)) == 5
         world.wait(45)
         assert world.alert(alerts.alert_of(stored)).round == 2
+
+    @pytest.mark.parametrize("failure", [Retryable("away"), PermissionError("not allowed")])
+    def test_guards_are_called_while_no_timer_can_be_set(self, world: AlertWorld, failure: Exception) -> None:
+        world.employ_many(6)
+        world.signal(SignalKind.SCREAM)
+        incident = world.signal(SignalKind.VIOLENCE)
+        world.timers.failing = failure
+        for message in world.bus.messages:
+            with pytest.raises(type(failure)):
+                world.handle(message)
+        high, critical = world.alerts_of(incident)
+        assert (high.state, critical.state) == (AlertState.SUPERSEDED, AlertState.ACTIVE)
+        assert {high.id, critical.id} <= set(world.delivered)
+
+    def test_one_alert_whose_deliveries_fail_holds_up_no_other(self, world: AlertWorld) -> None:
+        world.employ_many(6)
+        world.signal(SignalKind.SCREAM)
+        world.signal(SignalKind.VIOLENCE)
+        tried = []
+
+        def deliver(alert_id: str) -> None:
+            tried.append(alert_id.rpartition(":")[2])
+            raise InProgress("another worker is at it")
+
+        opening, rise = world.bus.messages
+        world.handle(opening)
+        with pytest.raises(InProgress):
+            notify.handle(delivery_of(rise), replace(world.deps, deliver=deliver))
+        assert tried == ["Critical", "High"]
 
     def test_a_restart_in_the_middle_goes_on_where_it_was(self, world: AlertWorld) -> None:
         world.employ_many(6)

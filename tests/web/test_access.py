@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,11 @@ from starlette.responses import Response
 from local.home import Home
 from local.server import application
 from shared import settings
+from shared.domain.alerts import Alert, AlertCause, AlertDelivery, AlertEvent, Channel
+from shared.domain.incidents import Priority
 from shared.errors import Retryable, SettingsError
 from shared.ports import Caller, Role
+from shared.repositories import alerts, deliveries
 from shared.settings import EmbeddedSettings
 from shared.web.access import Access
 from shared.web.app import create_app
@@ -67,6 +71,7 @@ LEAST = {
     "GET /incidents/{incident_id}/evidence": Role.OPERATOR,
     "GET /incidents/{incident_id}/media/{asset_id}": Role.OPERATOR,
     "GET /incidents/{incident_id}/views": Role.OPERATOR,
+    "GET /alerts/{alert_id}/deliveries": Role.OPERATOR,
     "POST /alerts/{alert_id}/accept": Role.OPERATOR,
     "POST /alerts/{alert_id}/decline": Role.OPERATOR,
     "POST /analysis": Role.OPERATOR,
@@ -87,7 +92,6 @@ LEAST = {
     "DELETE /devices/{device_id:path}": Role.ADMIN,
     "DELETE /guards/{guard_id}": Role.ADMIN,
     "DELETE /webhooks/{webhook_id}": Role.ADMIN,
-    "GET /alerts/{alert_id}/deliveries": Role.ADMIN,
     "GET /devices": Role.ADMIN,
     "GET /devices/{device_id:path}": Role.ADMIN,
     "GET /erasures/{erasure_id}": Role.ADMIN,
@@ -264,6 +268,51 @@ def test_an_outage_is_no_wrong_token() -> None:
         "error": "Temporarily unavailable, please try again."
     }
     assert client.get("/openapi.json", headers=bearer(SHARED)).status_code == ALLOWED
+
+
+# --------------------------------------------------------------------------- guards and their alerts
+
+
+@pytest.fixture
+def guards(client: TestClient) -> None:
+    for guard, places in {"ann": ["gate", "vault"], "bob": ["hall"], "cas": None, "dan": []}.items():
+        reply = client.put(f"/guards/{guard}", json={"name": guard, "places": places}, headers=ADMIN)
+        assert (reply.status_code, reply.json()["places"]) == (200, places)
+
+
+def test_guards_are_known_to_those_who_see_their_places(client: TestClient, guards: None) -> None:
+    ana, viewer = bearer("the-token-of-anas"), bearer(TOKENS[Role.VIEWER])
+    listed = client.get("/guards", headers=ana)
+    assert {guard["id"]: guard["places"] for guard in listed.json()["guards"]} == {"ann": ["gate"], "cas": None}
+    assert client.get("/guards/ann", headers=ana).json()["places"] == ["gate"]
+    for unknown in (client.get("/guards/bob", headers=ana), client.get("/guards/dan", headers=ana)):
+        assert (unknown.status_code, unknown.json()) == (404, {"detail": "No such guard."})
+    phone = {"token": "phone"}
+    assert client.post("/guards/bob/tokens", json=phone, headers=ana).status_code == 404
+    assert client.post("/guards/ann/tokens", json=phone, headers=ana).status_code == FORBIDDEN
+    assert len(client.get("/guards", headers=viewer).json()["guards"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("token", "place", "status"),
+    [
+        ("the-token-of-anas", "gate", ALLOWED),
+        ("the-token-of-anas", "hall", 404),
+        (TOKENS[Role.OPERATOR], "hall", ALLOWED),
+        (TOKENS[Role.VIEWER], "gate", FORBIDDEN),
+    ],
+)
+def test_who_was_told_of_an_alert_is_the_operators_of_its_place_to_know(
+    home: Home, client: TestClient, token: str, place: str, status: int
+) -> None:
+    noon = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    alert = Alert("i:High", "i", place, "Somewhere", Priority.HIGH, AlertCause.OPENED, 1, noon)
+    told = AlertDelivery("d", alert.id, "i", AlertEvent.OPENED, Channel.PUSH, "ann", noon, noon)
+    home.documents.commit([alerts.creation(alert), deliveries.creation(told)])
+    reply = client.get("/alerts/i:High/deliveries", headers=bearer(token))
+    assert reply.status_code == status
+    if status == ALLOWED:
+        assert [one["target"] for one in reply.json()["deliveries"]] == ["ann"]
 
 
 # --------------------------------------------------------------------------- devices
