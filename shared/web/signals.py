@@ -23,7 +23,7 @@ from starlette.exceptions import HTTPException
 from shared.domain.evidence_images import MAX_IMAGE_BYTES, MAX_IMAGES
 from shared.domain.incidents import PROFILES, Observation, SignalKind, parse_confidence
 from shared.domain.submissions import Answer, AnsweredImage, Became, RepetitionKey
-from shared.errors import Malformed, Permanent, Retryable, TooLarge
+from shared.errors import Malformed, Permanent, Retryable, SettingsError, TooLarge
 from shared.handlers import submissions
 from shared.handlers.evidence_links import EvidenceLinks
 from shared.json_objects import read_object
@@ -164,7 +164,7 @@ def observation_of(kind: SignalKind, fields: Mapping[str, Any]) -> Observation:
         beacon_id=_text("beacon_id", fields["beacon_id"]),
         confidence=parse_confidence(fields["confidence_score"]),
         description=_text("description", fields["description"]),
-        device_id=_text("device_id", fields["device_id"]) if fields.get("device_id") is not None else None,
+        device_id=None if fields.get("device_id") in (None, "") else _text("device_id", fields["device_id"]),
     )
 
 
@@ -231,9 +231,9 @@ def moment(when: datetime) -> str:
 def _link(image: AnsweredImage, links: EvidenceLinks) -> str | None:
     try:
         return links.link(image.object_name)
-    except Retryable:
+    except (Retryable, SettingsError) as error:
         # The signal is stored: an error would make the device send it again.
-        log.warning("no link could be made to %s", image.object_name)
+        log.warning("no link could be made to %s: %s", image.object_name, error)
         return None
 
 
