@@ -196,6 +196,8 @@ class Home:
         self._scoring = scoring.Deps(self.media, self.detector, TileSheets())
         self._profiles = policies.load_in_force(*config.profile_names())
         self._witnesses = witnesses.Deps(self.images, self.texts, _patterns())
+        self._acting = incident_records.Deps(self.documents, self.queue, self._clock)
+        self._newsroom = operators.newsroom_of(self._acting)
         self._observe = observe.Deps(self.documents, self._clock, TimeOrderedIds(self._clock), config.policy())
 
     def start(self) -> None:
@@ -212,6 +214,10 @@ class Home:
             seconds = self.config.sweep_seconds or schedule.every
             publish = partial(self.queue.publish, schedule.message())
             self._closing.enter_context(Ticker(schedule.topic, seconds, publish))
+
+    def end_streams(self) -> None:
+        """Ends the replies that would not end by themselves; the server is about to stop."""
+        self._newsroom.close()
 
     def close(self) -> None:
         """Ends the threads, waiting for what they are doing, then closes the stores."""
@@ -244,7 +250,6 @@ class Home:
             analyze.Deps(self.documents, self.media, self.queue, self._clock, bucket_name("media")),
         )
         direct_deps = direct.Deps(self.documents, StreamProbe(), self._scoring, self._clock)
-        acting_deps = incident_records.Deps(self.documents, self.queue, self._clock)
         reporting = submissions.Deps(signals.Deps(self._observe, self.queue), self.evidence, EvidencePictures())
         signal_deps = signal_routes.Deps(reporting, self.links)
         replay_deps = replays.Deps(self.documents, self.media, self.queue, self._clock, bucket_name("media"))
@@ -265,7 +270,7 @@ class Home:
             feedback.router(lambda: labelling_deps),
             labels.router(lambda: self.documents),
             timeline.router(lambda: self.documents, lambda: self.media),
-            *operators.routers(lambda: acting_deps, lambda: evidence_deps),
+            *operators.routers(lambda: self._acting, lambda: evidence_deps, lambda: self._newsroom),
             moderation_routes.router(lambda: moderation_deps),
             cache_routes.router(lambda: moderation_deps.cache),
             shadows.router(lambda: moderation_deps.cache, self._profiles.shadow),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,7 +53,7 @@ def serve(data: Path, *, host: str, port: int, public_url: str | None = None) ->
     try:
         home.start()
         print(f"Sightline on {home.base_url} (API at /docs), data in {data.resolve()}", flush=True)
-        _server(application(home), host, port).run()
+        _Server(home, host, port).run()
     finally:
         home.close()
     return 0
@@ -76,7 +77,7 @@ def running_server(data: Path, *, port: int, config: EmbeddedSettings | None = N
     logs.configure("WARNING")
     base_url = f"http://127.0.0.1:{port}"
     home = Home(data, config, base_url)
-    server = _server(application(home), "127.0.0.1", port)
+    server = _Server(home, "127.0.0.1", port)
     thread = threading.Thread(target=server.run, name="http", daemon=True)
     try:
         home.start()
@@ -90,8 +91,18 @@ def running_server(data: Path, *, port: int, config: EmbeddedSettings | None = N
         home.close()
 
 
-def _server(app: Starlette, host: str, port: int) -> uvicorn.Server:
-    options = uvicorn.Config(
-        app, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=STOP_SECONDS
-    )
-    return uvicorn.Server(options)
+class _Server(uvicorn.Server):
+    """Serves a home. Streams of events are ended before it waits for the requests that are under way."""
+
+    def __init__(self, home: Home, host: str, port: int) -> None:
+        app = application(home)
+        options = uvicorn.Config(
+            app, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=STOP_SECONDS
+        )
+        super().__init__(options)
+        self._home = home
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stops."""
+        self._home.end_streams()
+        await super().shutdown(sockets)

@@ -24,7 +24,7 @@ deciding = cache(lambda: incident_records.Deps(store(), bus.connect(config.proje
 @cache
 def giving() -> evidence.Deps:
     """What gives evidence to people."""
-    signer = signing.signing_credentials(config.evidence_signer)
+    signer = signing.for_evidence(config.evidence_signer)
     pictures, media = (blobs.connect(name, signer=signer) for name in (config.evidence_bucket, config.media_bucket))
     links = EvidenceLinks(pictures, config.evidence_urls, config.public_base())
     return evidence.over(store(), clock, links, media)

@@ -22,7 +22,7 @@ logs.configure(config.log_level, project=config.project)
 def composed() -> entry.NewsFunction:
     """Alerting on Google Cloud, made at the first event."""
     clock, store = SystemClock(), documents.connect(config.project, config.database)
-    bucket = blobs.connect(config.evidence_bucket, signer=signing.signing_credentials(config.evidence_signer))
+    bucket = blobs.connect(config.evidence_bucket, signer=signing.for_evidence(config.evidence_signer))
     links = EvidenceLinks(bucket, config.evidence_urls, config.public_base())
     giving = evidence.Deps(store, clock, TimeOrderedIds(clock), links, media=bucket)  # of uploads it gives none
     link = partial(evidence.link_for, purpose=Purpose.WEBHOOK, deps=giving)

@@ -24,7 +24,7 @@ observing = cache(lambda: observe.Deps(store(), clock, TimeOrderedIds(clock), co
 @cache
 def deps() -> routes.Deps:
     """The use case on Google Cloud, made at the first request."""
-    evidence = blobs.connect(config.evidence_bucket, signer=signing.signing_credentials(config.evidence_signer))
+    evidence = blobs.connect(config.evidence_bucket, signer=signing.for_evidence(config.evidence_signer))
     kept = submissions.Deps(signals.Deps(observing(), bus.connect(config.project)), evidence, EvidencePictures())
     return routes.Deps(kept, evidence_links.EvidenceLinks(evidence, config.evidence_urls, config.public_base()))
 

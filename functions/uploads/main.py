@@ -22,7 +22,7 @@ logs.configure(config.log_level, project=config.project)
 def deps() -> routes.Deps:
     """The use cases on Google Cloud, made at the first request."""
     store = documents.connect(config.project, config.database)
-    media = blobs.connect(config.media_bucket, signer=signing.signing_credentials(config.upload_signer))
+    media = blobs.connect(config.media_bucket, signer=signing.for_uploads(config.upload_signer))
     clock = SystemClock()
     asked = analyze.Deps(store, media, bus.connect(config.project), clock, config.media_bucket)
     return routes.Deps(uploads.Deps(store, media, clock), asked)

@@ -60,7 +60,7 @@ class EvidencePictures:
     """Implements `shared.ports.PictureCleaner`. Draws `at_once` pictures at a time, whoever asks; others wait."""
 
     def __init__(self, at_once: int = AT_ONCE, patience: float = PATIENCE_SECONDS) -> None:
-        """`patience`: how many seconds one waits for its turn."""
+        """`patience`: how many seconds one waits for its turn; who waited in vain is told to stay away as long."""
         self._turns = threading.BoundedSemaphore(at_once)
         self._patience = patience
 
@@ -85,7 +85,7 @@ class EvidencePictures:
     @contextmanager
     def _turn(self) -> Iterator[None]:
         if not self._turns.acquire(timeout=self._patience):
-            raise Retryable("too many pictures are being drawn")
+            raise Retryable("too many pictures are being drawn", retry_after=self._patience)
         try:
             yield
         finally:

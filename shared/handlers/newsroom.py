@@ -26,7 +26,8 @@ MAX_MISSED = 500
 RENEWAL_SECONDS = 600.0
 """A watch sees all that changed since it began; it is begun anew so often, which bounds that."""
 
-Listener = Callable[[Happening], None]
+Listener = Callable[[Happening | None], None]
+"""Is told what happens; None: nothing more will be told."""
 
 
 class Newsroom:
@@ -42,17 +43,33 @@ class Newsroom:
         self._listeners: list[Listener] = []
         self._lock = threading.Lock()
         self._watching: _Watching | None = None
+        self._closed = False
+
+    def now(self) -> datetime:
+        """Who heard everything until now may come back with this time."""
+        return self._clock.now()
 
     def join(self, listener: Listener) -> Callable[[], None]:
-        """From now on `listener` is told; returns what ends that. Raises `Retryable` when too many listen."""
+        """From now on `listener` is told; returns what ends that.
+
+        Raises `Retryable` when too many listen, or when it is closed.
+        """
         with self._lock:
-            if len(self._listeners) >= self._max_listeners:
+            if self._closed or len(self._listeners) >= self._max_listeners:
                 raise Retryable("too many listen to the stream of events")
             self._listeners.append(listener)
             if self._watching is None:
                 self._watching = _Watching(self._documents, self._clock, self._tell, self._renewal_seconds)
                 self._watching.start()
         return lambda: self._leave(listener)
+
+    def close(self) -> None:
+        """Tells all who listen that nothing more will come, and takes nobody new: the process is about to stop."""
+        with self._lock:
+            self._closed = True
+            listeners = list(self._listeners)
+        for listener in listeners:
+            listener(None)
 
     def missed(self, since: datetime) -> list[Happening] | None:
         """What changed since a listener last heard something; None: too much, or too long ago. Raises `Retryable`."""

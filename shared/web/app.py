@@ -21,7 +21,7 @@ from starlette.requests import ClientDisconnect
 from shared.errors import InvalidKey, Permanent, Retryable
 from shared.web.access import Access
 from shared.web.callers import Rules
-from shared.web.middleware import UNAVAILABLE, AccessRequired, DeclaredLengthLimit, RequestContext, error_body
+from shared.web.middleware import UNAVAILABLE, AccessRequired, DeclaredLengthLimit, RequestContext, error_body, pause
 
 log = logging.getLogger(__name__)
 
@@ -70,8 +70,9 @@ async def _permanent(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _unavailable(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Retryable)  # noqa: S101 - registered for this class
     log.warning("unavailable: %s", error)
-    return _reply(request, 503, UNAVAILABLE, {"Retry-After": "1"})
+    return _reply(request, 503, UNAVAILABLE, {"Retry-After": pause(error)})
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:

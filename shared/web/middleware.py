@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Mapping, MutableMapping
 from typing import Any
@@ -25,6 +26,11 @@ UNAVAILABLE = "Temporarily unavailable, please try again."
 def error_body(path: str, sentence: str) -> dict[str, str]:
     """The JSON of an error under this path."""
     return {"error" if path.startswith(DEVICE_PREFIX) else "detail": sentence}
+
+
+def pause(error: Retryable) -> str:
+    """What `Retry-After` says: in whole seconds, at least one."""
+    return str(max(1, math.ceil(error.retry_after)))
 
 
 class RequestContext:
@@ -80,7 +86,7 @@ class AccessRequired:
             found = await self._access.identify(_bearer_token(scope))
         except Retryable as error:
             log.warning("nobody can tell who calls: %s", error)
-            await _answer(scope, send, 503, UNAVAILABLE, [(b"retry-after", b"1")])
+            await _answer(scope, send, 503, UNAVAILABLE, [(b"retry-after", pause(error).encode())])
             return
         if found is None:
             await _answer(scope, send, 401, "Authentication required", [(b"www-authenticate", b"Bearer")])

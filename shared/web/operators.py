@@ -27,10 +27,15 @@ MAX_LISTENERS = 20
 
 
 def routers(
-    deciding: Callable[[], incident_records.Deps], giving: Callable[[], evidence.Deps]
+    deciding: Callable[[], incident_records.Deps],
+    giving: Callable[[], evidence.Deps],
+    newsroom: Callable[[], Newsroom] | None = None,
 ) -> tuple[APIRouter, ...]:
-    """The routers over what changes incidents, and what gives evidence; both are made at the first request."""
-    newsroom = cache(lambda: Newsroom(deciding().documents, deciding().clock, max_listeners=MAX_LISTENERS))
+    """The routers over what changes incidents, and what gives evidence; both are made at the first request.
+
+    `newsroom`: for who will close it; else one is made.
+    """
+    told = newsroom or cache(lambda: newsroom_of(deciding()))
     return (
         incidents.router(lambda: deciding().documents),
         incident_timeline.router(lambda: deciding().documents),
@@ -38,8 +43,13 @@ def routers(
         alerts.router(deciding),
         delivery_log.router(lambda: deciding().documents),
         erasures.router(deciding),
-        stream.router(newsroom),
+        stream.router(told),
         ai_events.router(giving),
         evidence_links.router(giving),
         evidence_bundles.router(lambda: bundling.Deps(giving(), deciding().bus)),
     )
+
+
+def newsroom_of(deps: incident_records.Deps) -> Newsroom:
+    """What the stream of events is told by."""
+    return Newsroom(deps.documents, deps.clock, max_listeners=MAX_LISTENERS)

@@ -61,7 +61,7 @@ class Room:
     """
 
     def __init__(self, capacity: int, patience: float) -> None:
-        """`capacity` in bytes; `patience` in seconds."""
+        """`capacity` in bytes; `patience` in seconds: who waited so long in vain is told to stay away as long."""
         self._capacity = capacity
         self._patience = patience
         self._held = 0
@@ -91,7 +91,7 @@ class Room:
             with self._lock:
                 self._waiting.remove(ticket)
             if isinstance(error, TimeoutError):
-                raise Retryable("too many large requests are under way") from None
+                raise Retryable("too many large requests are under way", retry_after=self._patience) from None
             raise
 
     def _is_given(self, ticket: object, size: int) -> bool:

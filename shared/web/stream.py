@@ -2,7 +2,8 @@
 
 Each event's `data` is JSON and its `id` a time; a client that comes back with it (`Last-Event-ID`, as browsers send it
 by themselves, or `since`) is told what it missed. A change may be told twice: its `revision` tells. `reset` says that
-too much was missed, and that the lists must be read anew.
+too much was missed, and that the lists must be read anew. The beginning and every silence bear ids, too, so that who
+was told nothing yet has one to come back with.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ def router(newsroom: Callable[[], Newsroom], pace: Pace | None = None) -> APIRou
         asked = last_event_id or since
         moment = None if asked is None else _moment(asked)
         inbox = _Inbox(caller)
+        joined = newsroom().now()
         leave = newsroom().join(inbox.put)
         try:
             # After joining, so that nothing falls between what was missed and what is told from now on.
@@ -62,38 +64,46 @@ def router(newsroom: Callable[[], Newsroom], pace: Pace | None = None) -> APIRou
         except BaseException:
             leave()
             raise
-        return _EventStream(_events(inbox, missed, chosen), leave, chosen.sending)
+        heard = joined if moment is None or missed is None else min(moment, joined)
+        return _EventStream(_events(inbox, missed, heard, newsroom().now, chosen), leave, chosen.sending)
 
     return routes
 
 
 class _Inbox:
-    """What one client has still to be told. Filled from other threads, emptied by the event loop it was made in."""
+    """What one client has still to be told. Filled from other threads, emptied by the event loop it was made in.
+
+    `over`: the client lags too far behind, or nothing more will come.
+    """
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
         self._loop = asyncio.get_running_loop()
-        self._waiting: asyncio.Queue[Happening] = asyncio.Queue(WAITING)
+        self._waiting: asyncio.Queue[Happening | None] = asyncio.Queue(WAITING)
         self._told: dict[object, int] = {}
-        self.overrun = False
+        self.over = False
 
-    def put(self, happening: Happening) -> None:
+    def put(self, happening: Happening | None) -> None:
+        """As a `Listener` of the newsroom."""
         with suppress(RuntimeError):  # the loop has ended, and with it the client's connection
             self._loop.call_soon_threadsafe(self._put, happening)
 
-    def _put(self, happening: Happening) -> None:
+    def _put(self, happening: Happening | None) -> None:
         try:
             self._waiting.put_nowait(happening)
         except asyncio.QueueFull:
-            self.overrun = True
+            self.over = True
 
     async def next(self, timeout: float) -> Happening | None:
-        """The next one that was not told yet and is the caller's to see; None when there is none for so long."""
+        """The next one that was not told yet and is the caller's to see; None if none comes for so long, or ever."""
         ends = self._loop.time() + timeout
         while True:
             try:
                 happening = await asyncio.wait_for(self._waiting.get(), max(0.0, ends - self._loop.time()))
             except TimeoutError:
+                return None
+            if happening is None:
+                self.over = True
                 return None
             if self.is_news(happening):
                 return happening
@@ -108,20 +118,24 @@ class _Inbox:
         return True
 
 
-async def _events(inbox: _Inbox, missed: list[Happening] | None, pace: Pace) -> AsyncGenerator[str, None]:
+async def _events(
+    inbox: _Inbox, missed: list[Happening] | None, heard: datetime, now: Callable[[], datetime], pace: Pace
+) -> AsyncGenerator[str, None]:
+    """`heard`: until when the client knows everything, or will have read it anew."""
     loop = asyncio.get_running_loop()
     ends = loop.time() + pace.longest
-    latest = datetime.min.replace(tzinfo=UTC)
-    yield ": Sightline\nretry: 2000\n\n"
+    latest = heard
+    yield f": Sightline\nretry: 2000\nid: {_json(latest)}\n\n"
     if missed is None:
         yield "event: reset\ndata: {}\n\n"
     for happening in filter(inbox.is_news, missed or ()):
         latest = max(latest, happening.at)
         yield _shown(happening, latest)
-    while not inbox.overrun and loop.time() < ends:
+    while not inbox.over and loop.time() < ends:
         following = await inbox.next(min(pace.heartbeat, max(0.0, ends - loop.time())))
         if following is None:
-            yield ": still here\n\n"
+            latest = max(latest, now())
+            yield f": still here\nid: {_json(latest)}\n\n"
         else:
             latest = max(latest, following.at)
             yield _shown(following, latest)
@@ -162,8 +176,8 @@ def _moment(text: str) -> datetime:
     """A time as the events' ids have it. Raises `Malformed`."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise Malformed("invalid_since", "since must be a time such as 2026-03-01T12:00:00Z.")
-    return moment
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # in UTC it may lie beyond the years there are
+        pass
+    raise Malformed("invalid_since", "since must be a time such as 2026-03-01T12:00:00Z.")

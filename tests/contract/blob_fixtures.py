@@ -174,7 +174,7 @@ def google_home(
         patch.setenv("STORAGE_EMULATOR_HOST", base_url)
         make_client: Any = storage.Client
         client = make_client(project="demo-sightline")
-        blobs = CloudStorageBlobs(client, BUCKET, key.credentials, base_url, retry_seconds=10)
+        blobs = CloudStorageBlobs(client, BUCKET, lambda: key.credentials, base_url, retry_seconds=10)
         yield Home("google", blobs, folder, base_url, key, clock, client)
         client.close()
     folder.close()

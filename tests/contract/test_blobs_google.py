@@ -19,8 +19,10 @@ from starlette.responses import JSONResponse
 from local.emulators import free_port
 from shared.adapters.embedded.blob_keys import LocalSigningKey
 from shared.adapters.google.blobs import CloudStorageBlobs
-from shared.adapters.google.signing import signing_credentials
+from shared.adapters.google.signing import for_evidence, for_uploads, signing_credentials
+from shared.domain.evidence_images import LinkMode
 from shared.errors import NotFound, PreconditionFailed, Retryable, SettingsError
+from shared.handlers.evidence_links import EvidenceLinks
 from tests.contract.blob_fixtures import (
     BUCKET,
     Home,
@@ -191,8 +193,8 @@ def test_a_reader_whose_generation_goes_says_so(google: Home) -> None:
 
 def test_credentials_with_a_key_sign_themselves(monkeypatch: pytest.MonkeyPatch, signing_key: LocalSigningKey) -> None:
     monkeypatch.setattr("google.auth.default", lambda scopes: (signing_key.credentials, "project"))
-    assert signing_credentials("signer@project.iam.gserviceaccount.com") is signing_key.credentials
-    assert signing_credentials(None) is signing_key.credentials
+    for account in ("signer@project.iam.gserviceaccount.com", None):
+        assert signing_credentials(account, "SIGNER_ACCOUNT") is signing_key.credentials
 
 
 def test_credentials_without_a_key_sign_as_the_signer_account(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,10 +202,30 @@ def test_credentials_without_a_key_sign_as_the_signer_account(monkeypatch: pytes
 
     make: Any = Credentials  # like those of the metadata server it holds a token, and no key
     monkeypatch.setattr("google.auth.default", lambda scopes: (make(token="token"), "project"))
-    signer: Any = signing_credentials("signer@project.iam.gserviceaccount.com")
-    assert signer.signer_email == "signer@project.iam.gserviceaccount.com"
-    with pytest.raises(SettingsError, match="UPLOAD_SIGNER_ACCOUNT"):
-        signing_credentials(None)
+    made: Any = signing_credentials("signer@project.iam.gserviceaccount.com", "SIGNER_ACCOUNT")
+    assert made.signer_email == "signer@project.iam.gserviceaccount.com"
+    with pytest.raises(SettingsError, match="EVIDENCE_SIGNER_ACCOUNT"):
+        signing_credentials(None, "EVIDENCE_SIGNER_ACCOUNT")
+
+
+def test_who_signs_nothing_needs_no_credentials_that_sign(google: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`EVIDENCE_URLS=public` makes no signed links, and may run without an account that could."""
+    from google.oauth2.credentials import Credentials
+
+    make: Any = Credentials
+    monkeypatch.setattr("google.auth.default", lambda scopes: (make(token="token"), "project"))
+    blobs = CloudStorageBlobs(google.client, BUCKET, for_evidence(None))
+    blobs.put("a", b"x", content_type="text/plain")
+    assert EvidenceLinks(blobs, LinkMode.PUBLIC, "https://host/evidence").link("a") == "https://host/evidence/a"
+    with pytest.raises(SettingsError, match="EVIDENCE_SIGNER_ACCOUNT"):
+        EvidenceLinks(blobs, LinkMode.SIGNED, "https://host/evidence").link("a")
+
+
+def test_credentials_are_made_once(monkeypatch: pytest.MonkeyPatch, signing_key: LocalSigningKey) -> None:
+    made = iter([(signing_key.credentials, "project")])
+    lazily = for_uploads(None)
+    monkeypatch.setattr("google.auth.default", lambda scopes: next(made))
+    assert lazily() is lazily() is signing_key.credentials
 
 
 def test_signing_needs_a_signer(google: Home) -> None:

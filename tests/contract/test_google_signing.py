@@ -135,7 +135,7 @@ def google(signing_key: LocalSigningKey, monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def signer_of(google: FakeGoogle) -> Any:
-    return signing_credentials(SIGNER, iam_endpoint=google.origin)
+    return signing_credentials(SIGNER, "SIGNER_ACCOUNT", iam_endpoint=google.origin)
 
 
 def move_clock(monkeypatch: pytest.MonkeyPatch, ahead: timedelta) -> None:
@@ -159,7 +159,8 @@ def blobs(google: FakeGoogle, host: Host, tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", base_url)
         make_client: Any = storage.Client
         client = make_client(project="project")
-        yield CloudStorageBlobs(client, BUCKET, signer_of(google), base_url)
+        made = signer_of(google)
+        yield CloudStorageBlobs(client, BUCKET, lambda: made, base_url)
         client.close()
     folder.close()
 

@@ -102,6 +102,10 @@ class TestSignals:
         reply = client.post(VIOLENCE, content=json.dumps({**SIGNAL, **change}), headers=JSON)
         assert (reply.status_code, reply.json()) == (400, {"error": error})
 
+    def test_an_empty_device_is_none_as_in_a_form(self, client: TestClient) -> None:
+        reply = client.post(VIOLENCE, json={**SIGNAL, "device_id": ""})
+        assert (reply.status_code, reply.json()["device_id"]) == (201, None)
+
     def test_not_a_number_is_refused(self, client: TestClient) -> None:
         text = json.dumps(SIGNAL).replace("0.95", "NaN")
         reply = client.post(VIOLENCE, content=text, headers=JSON)

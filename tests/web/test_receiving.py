@@ -53,8 +53,9 @@ def test_who_waits_too_long_is_sent_away_and_holds_up_nobody() -> None:
         room, events, until = Room(100, 0.05), list[str](), asyncio.Event()
         holder = hold(room, 100, "holder", events, until)
         await asyncio.sleep(0.02)
-        with pytest.raises(Retryable):
+        with pytest.raises(Retryable) as caught:
             await hold(room, 1, "late", events, until)
+        assert caught.value.retry_after == 0.05
         until.set()
         await holder
         await hold(room, 100, "next", events, until)

@@ -18,10 +18,11 @@ from starlette.types import Message
 from local.home import Home
 from local.server import application
 from shared import settings
+from shared.detection.evidence_pictures import EvidencePictures
 from shared.domain.evidence_images import LinkMode
-from shared.errors import Retryable
+from shared.errors import Retryable, SettingsError
 from shared.handlers.evidence_links import EvidenceLinks
-from shared.ports import Query
+from shared.ports import CleanPicture, Query
 from shared.repositories import evidence_images, incidents
 from shared.settings import EmbeddedSettings
 from shared.web import signals as routes
@@ -120,15 +121,28 @@ class TestReplies:
         parts += [("images", ("report.pdf", photo("red", "WEBP"), "application/pdf"))]  # type: ignore[list-item]
         assert ".webp?" in client.post(VIOLENCE, files=parts).json()["images"][0]["image"]
 
+    @pytest.mark.parametrize("trouble", [Retryable("away"), SettingsError("IAM refuses to sign")])
     def test_an_answer_does_not_wait_for_links_that_cannot_be_made(
-        self, client: TestClient, monkeypatch: pytest.MonkeyPatch
+        self, client: TestClient, monkeypatch: pytest.MonkeyPatch, trouble: Exception
     ) -> None:
         def away(*_: object) -> str:
-            raise Retryable("away")
+            raise trouble
 
         monkeypatch.setattr(EvidenceLinks, "link", away)
         reply = send(client, photo())
         assert (reply.status_code, reply.json()["images"][0]["image"]) == (201, None)
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.0, "1"), (15.0, "15"), (1.2, "2")])
+def test_who_is_sent_away_is_told_for_how_long(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, seconds: float, said: str
+) -> None:
+    def busy(*_: object) -> CleanPicture:
+        raise Retryable("too many pictures are being drawn", retry_after=seconds)
+
+    monkeypatch.setattr(EvidencePictures, "clean", busy)
+    reply = send(client, photo())
+    assert (reply.status_code, reply.headers["retry-after"]) == (503, said)
 
 
 class TestRefusals:

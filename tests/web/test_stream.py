@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 from infra import topology
 from local.emulators import free_port, wait_until_listening
 from local.gateway import gateway
-from local.server import running_server
+from local.server import STOP_SECONDS, running_server
 from shared.adapters.embedded.documents import SqliteDocuments
 from shared.domain import incident_changes
 from shared.domain.alerts import Alert, AlertCause
@@ -135,6 +135,33 @@ def eventually(is_so: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def test_who_was_told_nothing_yet_can_come_back_too(service: Service) -> None:
+    """A browser sends the last id it was given: none, and what happens until it is back would be lost."""
+    with service.listening() as told:
+        assert [next(told.lines) for _ in range(3)] == ["retry: 2000", "id: 2026-03-01T12:00:00Z", ""]
+    missed = service.open_incident()
+    with service.listening(since="2026-03-01T12:00:00Z") as told:
+        assert told.next()["data"]["incident_id"] == missed.id
+
+
+def test_a_quiet_night_is_no_absence(service: Service) -> None:
+    with service.listening() as told:
+        service.clock.advance(7200)
+        while (line := next(told.lines)) != "id: 2026-03-01T14:00:00Z":
+            assert not line.startswith("event")
+    service.clock.advance(5)
+    missed = service.open_incident()
+    with service.listening(since="2026-03-01T14:00:00Z") as told:
+        event = told.next()
+        assert (event["event"], event["data"]["incident_id"]) == ("incident", missed.id)
+
+
+def test_an_id_from_the_future_is_given_back_as_the_present(service: Service) -> None:
+    with service.listening(since="9999-12-31T23:59:59Z") as told:
+        service.open_incident()
+        assert told.next()["id"] == "2026-03-01T12:00:00Z"
+
+
 def test_changes_are_told_as_they_happen(service: Service) -> None:
     with service.listening() as told:
         incident = service.open_incident()
@@ -218,7 +245,8 @@ def test_a_browser_comes_back_by_a_header(service: Service) -> None:
 
 def test_who_was_away_for_too_long_is_told_to_read_anew(service: Service) -> None:
     with service.listening(since="2026-03-01T10:59:59Z") as told:
-        assert told.next() == {"retry": "2000", "": "", "event": "reset", "data": {}}
+        reset = told.next()
+        assert (reset["event"], reset["data"], reset["id"]) == ("reset", {}, "2026-03-01T12:00:00Z")
         live = service.open_incident()
         assert told.next()["data"]["incident_id"] == live.id
 
@@ -240,7 +268,9 @@ def test_renewing_the_watch_neither_repeats_nor_loses(service: Service) -> None:
         assert sorted(told.next()["data"]["incident_id"] for _ in opened) == sorted(opened)
 
 
-@pytest.mark.parametrize("since", ["yesterday", "2026-03-01T12:00:00", "7"])
+@pytest.mark.parametrize(
+    "since", ["yesterday", "2026-03-01T12:00:00", "7", "9999-12-31T23:59:59-01:00", "0001-01-01T00:00:00+01:00"]
+)
 def test_a_time_that_is_none_is_refused(since: str, service: Service) -> None:
     url = f"http://127.0.0.1:{service.port}/stream"
     headers = {"Authorization": "Bearer all", "Last-Event-ID": since}
@@ -301,6 +331,25 @@ def test_the_embedded_home_tells_of_a_signal_s_incident(tmp_path: Path) -> None:
                 event = told.next()
         assert event["data"]["incident_id"] == opened["incident_id"]
         assert event["data"]["beacon_location"] == "Library Entrance"
+
+
+def test_a_server_that_stops_ends_its_streams(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with ExitStack() as served:
+        base_url = served.enter_context(running_server(tmp_path / "data", port=free_port()))
+        with httpx.stream("GET", f"{base_url}/stream", timeout=20) as first:
+            lines = first.iter_lines()
+            assert next(lines) == ": Sightline"
+            began = time.monotonic()
+            served.close()
+            assert time.monotonic() - began < STOP_SECONDS / 2
+            assert [line for line in lines if line.startswith("event")] == []  # ended as it should, not cut off
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_a_newsroom_that_is_closed_takes_nobody(service: Service) -> None:
+    service.newsroom.close()
+    reply = httpx.get(f"http://127.0.0.1:{service.port}/stream", headers={"Authorization": "Bearer all"})
+    assert reply.status_code == 503
 
 
 def test_the_gateway_passes_events_on_as_they_come(service: Service) -> None:

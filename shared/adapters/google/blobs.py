@@ -8,7 +8,7 @@ unless it says that we are wrong (403, 400): those are for the operator, and the
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -28,7 +28,7 @@ LISTED_FIELDS = "items(name,generation,size,contentType,updated,metadata),nextPa
 
 
 class CloudStorageBlobs:
-    """One bucket. `signer` signs URLs (see `signing_credentials`); without it `sign_*` raise `SettingsError`.
+    """One bucket. `signer` gives what signs URLs (see `signing.py`); without it `sign_*` raise `SettingsError`.
 
     `api_access_endpoint` is the origin of signed URLs, by default the client's own. `retry_seconds` is how long the
     client library repeats a failing request before it becomes `Retryable`.
@@ -38,7 +38,7 @@ class CloudStorageBlobs:
         self,
         client: Client,
         bucket: str,
-        signer: Signing | None = None,
+        signer: Callable[[], Signing] | None = None,
         api_access_endpoint: str | None = None,
         *,
         retry_seconds: float = 60.0,
@@ -172,7 +172,7 @@ class CloudStorageBlobs:
     def _require_signer(self) -> Signing:
         if self._signer is None:
             raise SettingsError("this function was composed without credentials that sign URLs")
-        return self._signer
+        return self._signer()
 
     def _options(self) -> dict[str, Any]:
         from google.cloud.storage.retry import DEFAULT_RETRY
@@ -181,7 +181,7 @@ class CloudStorageBlobs:
         return {"timeout": REQUEST_TIMEOUT_SECONDS, "retry": retry.with_timeout(self._retry_seconds)}
 
 
-def connect(bucket: str, *, signer: Signing | None = None) -> CloudStorageBlobs:
+def connect(bucket: str, *, signer: Callable[[], Signing] | None = None) -> CloudStorageBlobs:
     """A bucket as a deployed function sees it, with the function's own credentials (or STORAGE_EMULATOR_HOST).
 
     Signed URLs begin with the endpoint the client itself uses, so that they reach the emulator too.

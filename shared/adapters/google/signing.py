@@ -5,6 +5,8 @@ It must not talk to Google when it is imported: everything happens when a functi
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from shared.adapters.google.iam_signer import IamSigner
@@ -17,8 +19,20 @@ IAM_ENDPOINT = "https://iamcredentials.googleapis.com"
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
-def signing_credentials(signer_account: str | None, *, iam_endpoint: str = IAM_ENDPOINT) -> Signing:
+def for_uploads(signer_account: str | None) -> Callable[[], Signing]:
+    """What gives `signing_credentials` for upload URLs, made when the first is to be signed."""
+    return cache(partial(signing_credentials, signer_account, "UPLOAD_SIGNER_ACCOUNT"))
+
+
+def for_evidence(signer_account: str | None) -> Callable[[], Signing]:
+    """What gives `signing_credentials` for links to evidence, made when the first is to be signed."""
+    return cache(partial(signing_credentials, signer_account, "EVIDENCE_SIGNER_ACCOUNT"))
+
+
+def signing_credentials(signer_account: str | None, variable: str, *, iam_endpoint: str = IAM_ENDPOINT) -> Signing:
     """Credentials with a private key are used as they are; others sign as `signer_account` by IAM's `signBlob`.
+
+    Raises `SettingsError`, which names the `variable` that should say the account, where neither can be.
 
     The function's own account then needs `iam.serviceAccounts.signBlob` (Token Creator) on the signer account, and the
     signer account the object rights its URLs give away. URLs signed that way live 12 hours at most.
@@ -32,6 +46,6 @@ def signing_credentials(signer_account: str | None, *, iam_endpoint: str = IAM_E
         return own
     if signer_account is None:
         raise SettingsError(
-            "the credentials of this function cannot sign URLs and UPLOAD_SIGNER_ACCOUNT names no account that can"
+            f"the credentials of this function cannot sign URLs and {variable} names no account that can"
         )
     return IamSigner(own, signer_account, endpoint=iam_endpoint)

@@ -221,12 +221,13 @@ def test_who_waits_too_long_for_its_turn_is_sent_away(monkeypatch: pytest.Monkey
         return redraw(*arguments)
 
     monkeypatch.setattr(evidence_pictures, "_redraw", slowly)
-    pictures = EvidencePictures(patience=0.01)
+    pictures = EvidencePictures(patience=0.02)
     first = threading.Thread(target=pictures.clean, args=(encode(drawn(), "PNG"),))
     first.start()
     begun.wait(10)
-    with pytest.raises(Retryable):
+    with pytest.raises(Retryable) as caught:
         pictures.clean(encode(drawn(), "PNG"))
+    assert caught.value.retry_after == 0.02
     goes_on.set()
     first.join()
     monkeypatch.undo()
