@@ -24,7 +24,7 @@ def composed() -> entry.NewsFunction:
     clock, store = SystemClock(), documents.connect(config.project, config.database)
     bucket = blobs.connect(config.evidence_bucket, signer=signing.for_evidence(config.evidence_signer))
     links = EvidenceLinks(bucket, config.evidence_urls, config.public_base())
-    giving = evidence.Deps(store, clock, TimeOrderedIds(clock), links, media=bucket)  # of uploads it gives none
+    giving = evidence.PictureDeps(store, clock, TimeOrderedIds(clock), links)
     link = partial(evidence.link_for, purpose=Purpose.WEBHOOK, deps=giving)
     later = timers.connect(config.project, config.timer_queue, config.timer_account, emulated=config.emulated_timers())
     push = fcm.connect(config.project, origin=config.fcm_origin)

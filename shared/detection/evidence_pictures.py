@@ -66,7 +66,7 @@ class EvidencePictures:
 
     def clean(self, data: bytes) -> CleanPicture:
         """See `PictureCleaner.clean`. JPEG and WebP are written at quality 92; an animation keeps all its frames."""
-        layout = lay_out(data)
+        layout = _layout(data)
         kind = _FORMATS.get(layout.format)
         if kind is None:
             raise MediaUnusable("not_an_evidence_format", "The picture must be a JPEG, PNG, WebP or GIF.")
@@ -90,6 +90,16 @@ class EvidencePictures:
             yield
         finally:
             self._turns.release()
+
+
+def _layout(data: bytes) -> PictureLayout:
+    """Raises `MediaUnusable` with the formats of evidence, which are fewer than those of moderation."""
+    try:
+        return lay_out(data)
+    except MediaUnusable as error:
+        if error.code != "not_a_picture":
+            raise
+        raise MediaUnusable("not_a_picture", "The file is not a JPEG, PNG, WebP or GIF picture.") from None
 
 
 def _require_drawable(layout: PictureLayout) -> None:

@@ -108,7 +108,8 @@ class Beacon:
 class Observation:
     """What somebody reports, before it is decided upon. `asset_id` is set when it comes from an analysed upload.
 
-    `own_priority`: how urgent it is, where that is not told by its kind.
+    `own_priority`: how urgent it is, where that is not told by its kind. `device_id` is what the report says of itself;
+    `reported_by` the device whose key came with it, where one did.
     """
 
     kind: SignalKind
@@ -118,6 +119,7 @@ class Observation:
     device_id: str | None = None
     asset_id: str | None = None
     own_priority: Priority | None = None
+    reported_by: str | None = None
 
     @property
     def priority(self) -> Priority:

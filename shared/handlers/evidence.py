@@ -25,13 +25,19 @@ TRIES = 5
 
 
 @dataclass(frozen=True)
-class Deps:
-    """What giving evidence needs of the world. `media` signs links to the uploads."""
+class PictureDeps:
+    """What giving pictures needs of the world."""
 
     documents: Documents
     clock: Clock
     ids: TimeOrderedIds
     links: EvidenceLinks
+
+
+@dataclass(frozen=True)
+class Deps(PictureDeps):
+    """What giving evidence needs of the world. `media` signs links to the uploads."""
+
     media: Blobs
 
 
@@ -40,7 +46,7 @@ def over(documents: Documents, clock: Clock, links: EvidenceLinks, media: Blobs)
     return Deps(documents, clock, TimeOrderedIds(clock), links, media)
 
 
-def link_for(image: EvidenceImage, by: str, purpose: Purpose, deps: Deps) -> str:
+def link_for(image: EvidenceImage, by: str, purpose: Purpose, deps: PictureDeps) -> str:
     """The link to a picture, once the view log says that `by` gets it.
 
     Raises `Gone` for a picture that was deleted, and `Retryable`.
@@ -78,7 +84,7 @@ def write_view(
     incident_id: str | None,
     now: datetime,
     expires_at: datetime | None,
-    deps: Deps,
+    deps: PictureDeps,
 ) -> EvidenceView:
     """Adds an entry to the view log. Raises `Retryable`."""
     for _ in range(TRIES):

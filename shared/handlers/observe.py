@@ -191,7 +191,8 @@ def _slot_writes(taken: Sequence[_Held], incident: Incident) -> list[Write]:
 
 
 def _actor(event: AiEvent) -> str:
-    return event.observation.device_id or actors.SYSTEM
+    """Who reported, as far as that is known; what a report says of itself is believed of those without a key."""
+    return event.observation.reported_by or event.observation.device_id or actors.SYSTEM
 
 
 def _signal(event: AiEvent, incident_id: str, deps: Deps) -> Signal:

@@ -44,6 +44,7 @@ class AiEventReply(BaseModel):
     confidence_score: float
     description: str
     device_id: str | None
+    reported_by: str | None
     asset_id: str | None
     created_at: datetime
     incident_id: str | None
@@ -120,6 +121,7 @@ def _shown(event: AiEvent, images: Sequence[EvidenceImage]) -> AiEventReply:
         confidence_score=observation.confidence,
         description=observation.description,
         device_id=observation.device_id,
+        reported_by=observation.reported_by,
         asset_id=observation.asset_id,
         created_at=event.created_at,
         incident_id=event.incident_id,

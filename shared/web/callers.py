@@ -64,12 +64,12 @@ def may_report(found: Caller, beacon_id: str) -> bool:
 
 
 def reported_by(found: Caller, observation: Observation) -> Observation:
-    """What they report, from the device that calls where it names none. Raises `NotPermitted` for another's place."""
+    """What they report; a device's own key says which device it is. Raises `NotPermitted` for another's place."""
     if not may_report(found, observation.beacon_id):
         raise NotPermitted("not_their_beacon", f"{found.name} may not report for this beacon.")
-    if observation.device_id is None and found.role is Role.DEVICE:
-        return replace(observation, device_id=found.name)
-    return observation
+    if found.role is not Role.DEVICE:
+        return observation
+    return replace(observation, device_id=observation.device_id or found.name, reported_by=found.name)
 
 
 class Rules:

@@ -107,7 +107,8 @@ async def _reader(request: Request) -> Callable[[], Sums]:
     elif kind in ZIP_TYPES:
         data = await _received(request, None)
     else:
-        sentence = "Send the bundle as application/zip or as the form field 'file', or its manifest as JSON."
+        what = '{"manifest": …, "files": {path: sha256}} as JSON'
+        sentence = f"Send the bundle as application/zip or as the form field 'file', or {what}."
         raise Malformed("unknown_content_type", sentence)
     return lambda: bundle_reading.sums_of(data)
 

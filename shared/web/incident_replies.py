@@ -35,7 +35,10 @@ class IncidentSummary(BaseModel):
 
 
 class SignalReply(BaseModel):
-    """One signal; `beacon_id` is its own place, `asset_id` leads to the analysed upload it came from."""
+    """One signal; `beacon_id` is its own place, `asset_id` leads to the analysed upload it came from.
+
+    `device_id` is what the report said of itself, `reported_by` the device whose key came with it.
+    """
 
     signal_id: int
     ai_event_id: int
@@ -44,6 +47,7 @@ class SignalReply(BaseModel):
     description: str
     beacon_id: str
     device_id: str | None
+    reported_by: str | None
     asset_id: str | None
     created_at: datetime
 
@@ -81,6 +85,7 @@ def show_signal(signal: Signal) -> SignalReply:
         description=observation.description,
         beacon_id=observation.beacon_id,
         device_id=observation.device_id,
+        reported_by=observation.reported_by,
         asset_id=observation.asset_id,
         created_at=signal.created_at,
     )

@@ -151,6 +151,8 @@ def _whole(incident: Incident, documents: Documents) -> IncidentReply:
         links={
             "timeline": f"{path}/timeline",
             "images": f"{path}/images",
+            "views": f"{path}/views",
+            "evidence": f"{path}/evidence",
             "alerts": f"/alerts?incident_id={incident.id}",
         },
     )

@@ -22,12 +22,14 @@ from starlette.exceptions import HTTPException
 
 from shared.domain.actors import is_reserved
 from shared.domain.evidence_images import MAX_IMAGE_BYTES, MAX_IMAGES
+from shared.domain.evidence_views import Purpose
 from shared.domain.incidents import PROFILES, Observation, SignalKind, parse_confidence
 from shared.domain.submissions import Answer, AnsweredImage, Became, RepetitionKey
-from shared.errors import Malformed, Permanent, Retryable, SettingsError, TooLarge
-from shared.handlers import submissions
+from shared.errors import Gone, Malformed, Permanent, Retryable, SettingsError, TooLarge
+from shared.handlers import evidence, submissions
 from shared.handlers.evidence_links import EvidenceLinks
 from shared.json_objects import read_object
+from shared.repositories import evidence_images
 from shared.web.app import MAX_BODY_BYTES
 from shared.web.callers import caller, reported_by
 from shared.web.clients import IdempotencyKey
@@ -72,6 +74,11 @@ class Deps:
     submissions: submissions.Deps
     links: EvidenceLinks
 
+    def giving(self) -> evidence.PictureDeps:
+        """What gives links to those who reported."""
+        seen = self.submissions.signals.observe
+        return evidence.PictureDeps(seen.documents, seen.clock, seen.ids, self.links)
+
 
 def router(deps: Callable[[], Deps]) -> APIRouter:
     """Both signal routes over these collaborators, made at the first request."""
@@ -103,7 +110,7 @@ class _Desk:
         if media_type == "application/json":
             observation = reported_by(caller(request), read_observation(kind, await _short_body(request)))
             submission = submissions.Submission(observation, key=named)
-            return await run_in_threadpool(self._answer, submission)
+            return await run_in_threadpool(self._answer, submission, caller(request).name)
         if media_type == "multipart/form-data":
             return await self._serve_form(kind, request, named)
         return JSONResponse({"error": "Send application/json, or multipart/form-data with images"}, 415)
@@ -115,11 +122,12 @@ class _Desk:
             await _receive(request, form)
             observation = reported_by(caller(request), observation_of(kind, form.fields))
             submission = submissions.Submission(observation, tuple(form.images), key)
-            return await in_thread(self._threads, partial(self._answer, submission))
+            return await in_thread(self._threads, partial(self._answer, submission, caller(request).name))
 
-    def _answer(self, submission: submissions.Submission) -> JSONResponse:
+    def _answer(self, submission: submissions.Submission, by: str) -> JSONResponse:
         deps = self._deps()
-        status, body = reply(submissions.submit(submission, deps.submissions), deps.links)
+        answer = submissions.submit(submission, deps.submissions)
+        status, body = reply(answer, lambda image: _link(image, by, deps.giving()))
         return JSONResponse(body, status)
 
 
@@ -192,7 +200,7 @@ _CHECKS: Mapping[str, Callable[[str], object]] = {
 }
 
 
-def reply(answer: Answer, links: EvidenceLinks) -> tuple[int, dict[str, Any]]:
+def reply(answer: Answer, link: Callable[[AnsweredImage], str | None]) -> tuple[int, dict[str, Any]]:
     """Status and body, field by field as the source has them."""
     if answer.joined is None:
         return 200, {
@@ -211,7 +219,7 @@ def reply(answer: Answer, links: EvidenceLinks) -> tuple[int, dict[str, Any]]:
         "incident_status": answer.joined.status.value,
         "incident_priority": answer.joined.priority.value,
     }
-    images = [_shown(image, links) for image in answer.images]
+    images = [_shown(image, link(image)) for image in answer.images]
     if answer.became is Became.SIGNAL_ADDED:
         return 200, {**body, "images": images}
     return 201, {**body, "device_id": answer.device_id, "images": images}
@@ -224,10 +232,10 @@ def _why_logged_only(answer: Answer) -> str:
     return f"Signals of kind {answer.kind.value} take no part in incidents here"
 
 
-def _shown(image: AnsweredImage, links: EvidenceLinks) -> dict[str, Any]:
+def _shown(image: AnsweredImage, link: str | None) -> dict[str, Any]:
     return {
         "id": image.id,
-        "image": _link(image, links),
+        "image": link,
         "uploaded_at": moment(image.uploaded_at),
         "description": image.description,
     }
@@ -238,9 +246,13 @@ def moment(when: datetime) -> str:
     return f"{when:%Y-%m-%dT%H:%M:%S.%f}Z"
 
 
-def _link(image: AnsweredImage, links: EvidenceLinks) -> str | None:
+def _link(image: AnsweredImage, by: str, deps: evidence.PictureDeps) -> str | None:
+    """The link, once the view log says who gets it; None where there is none to give."""
     try:
-        return links.link(image.object_name)
+        found = evidence_images.find(deps.documents, image.id)
+        return None if found is None else evidence.link_for(found[0], by, Purpose.REPLY, deps)
+    except Gone:
+        return None  # a repetition, of a picture that was deleted since
     except (Retryable, SettingsError) as error:
         # The signal is stored: an error would make the device send it again.
         log.warning("no link could be made to %s: %s", image.object_name, error)

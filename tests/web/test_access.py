@@ -334,6 +334,18 @@ def test_a_device_reports_for_its_places_and_no_other(client: TestClient, device
     )
 
 
+def test_a_device_may_speak_of_another_and_is_still_known(client: TestClient, device: str) -> None:
+    """A gateway reports for its cameras; who reported is the key's holder, in the timeline too."""
+    sent = {**SIGNAL, "device_id": "CAM-9"}
+    opened = client.post("/api/ai/violence-detected/", json=sent, headers=bearer(device)).json()
+    assert opened["device_id"] == "CAM-9"
+    path = f"/incidents/{opened['incident_id']}"
+    (signal,) = client.get(path, headers=ADMIN).json()["signals"]
+    assert (signal["device_id"], signal["reported_by"]) == ("CAM-9", "cam-1")
+    items = client.get(f"{path}/timeline", headers=ADMIN).json()["items"]
+    assert [item["change"]["actor"] for item in items if item["kind"] == "change"] == ["cam-1"]
+
+
 def test_a_device_of_no_place_in_particular_reports_for_all(client: TestClient, device: str) -> None:
     wanted = {"name": "Gateway", "beacons": None}
     made = client.put("/devices/roaming", json=wanted, headers=ADMIN).json()["key"]

@@ -22,7 +22,7 @@ from shared.detection.evidence_pictures import EvidencePictures
 from shared.domain.evidence_images import LinkMode
 from shared.errors import Retryable, SettingsError
 from shared.handlers.evidence_links import EvidenceLinks
-from shared.ports import CleanPicture, Query
+from shared.ports import CleanPicture, Query, Update
 from shared.repositories import evidence_images, incidents
 from shared.settings import EmbeddedSettings
 from shared.web import signals as routes
@@ -84,6 +84,26 @@ class TestReplies:
         assert image["description"] == "AI Detection Image 1 (VIOLENCE)"
         day = image["uploaded_at"][:10].replace("-", "/")
         assert f"/incidents/{day}/{image['id']}.jpg?" in image["image"]
+
+    def test_who_gets_a_link_is_in_the_view_log(self, client: TestClient) -> None:
+        opened = send(client, photo(), photo("blue"), key="k").json()
+        send(client, photo(), photo("blue"), key="k")
+        views = client.get(f"/incidents/{opened['incident_id']}/views").json()["views"]
+        first, second = sorted(str(image["id"]) for image in opened["images"])
+        assert (
+            sorted((view["purpose"], view["item_id"]) for view in views)
+            == [("reply", first)] * 2 + [("reply", second)] * 2
+        )
+        assert {view["by"] for view in views} == {"anonymous"}
+
+    def test_a_repetition_has_no_link_to_what_was_deleted_since(self, client: TestClient, home: Home) -> None:
+        (image,) = send(client, photo(), key="k").json()["images"]
+        found = evidence_images.find(home.documents, image["id"])
+        assert found is not None
+        gone = {"deleted_at": found[0].uploaded_at, "deleted_because": "erasure"}
+        home.documents.commit([Update(evidence_images.COLLECTION, str(image["id"]), gone)])
+        (again,) = send(client, photo(), key="k").json()["images"]
+        assert (again["id"], again["image"]) == (image["id"], None)
 
     def test_a_signal_of_a_known_incident(self, client: TestClient) -> None:
         opened = send(client, photo()).json()
