@@ -9,7 +9,7 @@ from local.home import Home
 from local.server import application
 from shared.domain.evidence_images import LinkMode
 from shared.errors import NotFound
-from shared.handlers import evidence
+from shared.handlers.visibility import visible_incident
 from shared.ports import Caller, Role
 from shared.settings import EmbeddedSettings
 from tests.fakes import NOON
@@ -78,9 +78,10 @@ def test_the_picture_of_another_incident_is_not_found(client: TestClient, home: 
 
 def test_an_incident_of_a_place_that_is_not_theirs_is_not_there(client: TestClient, home: Home) -> None:
     incident_id = reported(client)["incident_id"]
-    assert evidence.incident_for(incident_id, Caller("eve", Role.VIEWER, ("gate",)), home.documents).id == incident_id
+    found, _ = visible_incident(incident_id, Caller("eve", Role.VIEWER, ("gate",)), home.documents)
+    assert found.id == incident_id
     with pytest.raises(NotFound):
-        evidence.incident_for(incident_id, Caller("eve", Role.ADMIN, ("yard",)), home.documents)
+        visible_incident(incident_id, Caller("eve", Role.ADMIN, ("yard",)), home.documents)
 
 
 def test_public_links_have_no_end_and_the_log_says_who_was_told(
