@@ -890,7 +890,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Caller:
-    """Somebody known. `places`: the beacons whose incidents they may see and act on, or report for; None: all.
+    """Somebody known. `places`: the beacons of which they may see, act on and report what is there; None: all.
 
     `speaks_for_others`: a program that many use, which is believed when it says on whose behalf it acts.
     """
@@ -900,8 +900,15 @@ class Caller:
     places: tuple[str, ...] | None = None
     speaks_for_others: bool = False
 
+    @property
+    def identity(self) -> str:
+        """The name with what its holder is: a device, a program and a person may all be called the same."""
+        if self.speaks_for_others:
+            return f"program:{self.name}"
+        return f"{'device' if self.role is Role.DEVICE else 'person'}:{self.name}"
+
     def may_see(self, beacon_id: str) -> bool:
-        """Whether incidents of this place are theirs to see."""
+        """Whether incidents of this place, and what was uploaded for it, are theirs to see."""
         return self.places is None or beacon_id in self.places
 
 

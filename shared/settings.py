@@ -15,6 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+from shared.domain.actors import is_reserved
 from shared.domain.assets import MEDIA_PREFIX, is_shown_text
 from shared.domain.costs import Machine
 from shared.domain.evidence_images import LinkMode
@@ -169,6 +170,8 @@ def _user_token(number: int, entry: object) -> tuple[str, Caller]:
     name, role, token, places = entry["name"], entry["role"], entry["token"], entry.get("places")
     if not isinstance(name, str) or not is_shown_text(name, 100):
         raise ValueError(f"entry {number}: name is not 1 to 100 printable characters")
+    if is_reserved(name):
+        raise ValueError(f"entry {number}: the name is reserved")
     if role not in USER_ROLES:
         raise ValueError(f"entry {number}: role is none of {', '.join(USER_ROLES)}")
     if not isinstance(token, str) or len(token) < SHORTEST_USER_TOKEN or not token.isascii() or " " in token:

@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from shared.domain.actors import RESERVED, is_reserved
 from shared.domain.assets import are_shown_lines, is_shown_text
 from shared.domain.incidents import Incident, IncidentStatus, Outcome, Priority
 from shared.errors import Malformed
@@ -56,10 +57,6 @@ class TimelineEntry:
     after: Mapping[str, Any] = field(default_factory=dict)
     note: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
-
-
-SYSTEM = "sightline"
-"""The actor of what nobody did by hand."""
 
 
 @dataclass(frozen=True)
@@ -225,7 +222,9 @@ def check_note(note: str) -> None:
 
 
 def check_assignee(assignee: str) -> None:
-    """Raises `Malformed` for a name that is blank, too long, or holds what can't be shown."""
+    """Raises `Malformed` for a name that is blank, too long, reserved, or holds what can't be shown."""
+    if is_reserved(assignee):
+        raise Malformed("reserved_name", RESERVED)
     if not is_shown_text(assignee, MAX_ASSIGNEE_CHARACTERS):
         raise Malformed("invalid_assignee", f"assignee must be 1 to {MAX_ASSIGNEE_CHARACTERS} printable characters.")
 

@@ -60,7 +60,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class RepetitionKey:
-    """A device's own name of a request, which means something only to this caller and for this kind of signal."""
+    """A device's own name of a request, which means something only to this caller and for this kind of signal.
+
+    `caller`: its identity, for a device and a person may have the same name.
+    """
 
     caller: str
     kind: SignalKind

@@ -44,7 +44,7 @@ def request_analysis(video_id: str, deps: Deps, *, strict_mode: bool | None, ful
     """
     asset = assets.find(deps.documents, video_id)
     if asset is None:
-        raise NotFound("unknown_video", "There is no video of this id; POST /video/upload-url gives one.")
+        raise unknown()
     state = asset_state(asset.stages)
     stored = _not_begun(asset, state, deps)
     if stored is not None:
@@ -57,6 +57,11 @@ def request_analysis(video_id: str, deps: Deps, *, strict_mode: bool | None, ful
         deps.documents.commit([assets.closeness_update(asset.id, strict_mode, full_look)])
     _moderate_again(asset.id, strict_mode, full_look, deps)
     return state
+
+
+def unknown() -> NotFound:
+    """The refusal of a video that is not there."""
+    return NotFound("unknown_video", "There is no video of this id; POST /video/upload-url gives one.")
 
 
 def _moderate_again(asset_id: str, strict_mode: bool, full_look: bool, deps: Deps) -> None:

@@ -69,7 +69,7 @@ def parts(incident: Incident, deps: Deps) -> Iterator[Part]:
     """The bundle of the incident as it was read, in order; each is fetched when it is taken."""
     yield TextPart("incident.json", [_json(to_data(incident))])
     yield TextPart("timeline.json", _array(_timeline(incident, deps)))
-    yield TextPart("signals.json", _array(map(to_data, incidents.all_signals(deps.documents, incident.id))))
+    yield TextPart("signals.json", _array(map(to_data, incidents.signals_since(deps.documents, incident.id))))
     for path, collection, order in _DOCUMENTS:
         yield TextPart(path, _array(_of_incident(collection, incident, deps, order)))
     for image in _images(incident, deps):

@@ -35,10 +35,11 @@ from shared.errors import AlreadyExists, NotFound, Retryable, VersionConflict
 from shared.handlers import bundle_parts, evidence, incident_records
 from shared.handlers.bundle_parts import BLOCK_BYTES, ObjectPart, Part, TextPart
 from shared.handlers.incident_records import Planned
+from shared.handlers.visibility import visible_incident
 from shared.handlers.zip_stream import ZipStream
 from shared.ports import Bus, Caller
 from shared.records import to_data
-from shared.repositories import evidence_bundles, evidence_views, incidents
+from shared.repositories import evidence_bundles, evidence_views
 
 log = logging.getLogger(__name__)
 
@@ -76,12 +77,8 @@ def begin(incident_id: str, caller: Caller, software: str, deps: Deps) -> Begun:
     """
     store = deps.evidence.documents
     records = incident_records.Deps(store, deps.bus, deps.evidence.clock)
-    evidence.incident_for(incident_id, caller, store)
     for _ in range(MAX_CONFLICTS):
-        found = incidents.find(store, incident_id)
-        if found is None:
-            raise NotFound("unknown_incident", "No such incident.")
-        before, version = found
+        before, version = visible_incident(incident_id, caller, store)
         now, bundle_id = deps.evidence.clock.now(), ids.new_uuid()
         details = {"bundle_id": bundle_id}
         change = incident_changes.changed(before, Action.EXPORTED, now, caller.name, {}, details=details)

@@ -57,17 +57,18 @@ class Deps:
 
 
 def attempt_due(alert_id: str, deps: Deps) -> int:
-    """Attempts every delivery of the alert that is due, each once; returns how many this call attempted.
+    """Attempts every delivery of the alert that is due now, each once; returns how many this call attempted.
 
-    Raises `InProgress` when another worker is at some of them, so that somebody looks again should it die.
+    What is due again before the slowest of them is through is left to its timer: receivers that hang would keep this
+    call going for longer than a function may run. Raises `InProgress` when another worker is at some of them, so that
+    somebody looks again should it die.
     """
-    attempted = 0
+    attempted, begun = 0, deps.clock.now()
     for _ in range(ROUNDS):
-        now = deps.clock.now()
         pending = deliveries.pending_of(deps.documents, alert_id)
-        due = [held for held in pending if held[0].due <= now]
+        due = [held for held in pending if held[0].due <= begun]
         if not due:
-            _leave_to_others([delivery for delivery, _ in pending], now)
+            _leave_to_others([delivery for delivery, _ in pending], deps.clock.now())
             return attempted
         attempted += _side_by_side(due, deps)
     raise Retryable("more deliveries than one call attempts")

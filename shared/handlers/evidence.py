@@ -14,11 +14,11 @@ from shared.domain.evidence_images import EvidenceImage, LinkMode
 from shared.domain.evidence_views import EvidenceView, Item, Purpose
 from shared.domain.incidents import Incident
 from shared.domain.moderation.moderated import QuarantineState
-from shared.errors import AlreadyExists, Gone, InvalidKey, NotFound, NotReady, Retryable
+from shared.errors import AlreadyExists, Gone, NotFound, NotReady, Retryable
 from shared.handlers.evidence_links import LIFE, EvidenceLinks
 from shared.ids import TimeOrderedIds
-from shared.ports import Blobs, Caller, Clock, Documents
-from shared.repositories import assets, evidence_images, evidence_views, incidents
+from shared.ports import Blobs, Clock, Documents
+from shared.repositories import assets, evidence_images, evidence_views
 
 TRIES = 5
 """Ids drawn for one entry: two instances may draw the same one."""
@@ -89,21 +89,6 @@ def write_view(
             continue
         return view
     raise Retryable("no free id for a view")
-
-
-def incident_for(incident_id: str, caller: Caller, documents: Documents) -> Incident:
-    """The incident; raises `NotFound` also where its place is not the caller's, as if it were not there."""
-    try:
-        incident = incidents.get(documents, incident_id)
-    except InvalidKey:
-        raise _unknown_incident() from None  # no store could hold it, so nothing can be there
-    if not caller.may_see(incident.beacon_id):
-        raise _unknown_incident()
-    return incident
-
-
-def _unknown_incident() -> NotFound:
-    return NotFound("unknown_incident", "No such incident.")
 
 
 def image_of(incident: Incident, image_id: int, documents: Documents) -> EvidenceImage:

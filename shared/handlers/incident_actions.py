@@ -23,16 +23,15 @@ from shared.domain.submissions import KEPT
 from shared.errors import (
     AlreadyExists,
     Conflict,
-    InvalidKey,
     Malformed,
-    NotFound,
     Permanent,
     Retryable,
     VersionConflict,
 )
 from shared.handlers import incident_labels, incident_records
 from shared.handlers.incident_records import Deps, Planned
-from shared.ports import Caller, Documents, Write
+from shared.handlers.visibility import visible_incident
+from shared.ports import Caller, Write
 from shared.repositories import idempotency, incidents
 
 log = logging.getLogger(__name__)
@@ -80,7 +79,7 @@ def act(incident_id: str, order: Order, deps: Deps) -> Incident:
     """
     incident_steps.check(order.step)
     for _ in range(MAX_CONFLICTS):
-        incident, version = visible(incident_id, order.caller, deps.documents)
+        incident, version = visible_incident(incident_id, order.caller, deps.documents)
         key = _Key.of(incident, order, deps)
         if key is not None and key.is_used:
             return incidents.get(deps.documents, incident_id)
@@ -104,17 +103,6 @@ def act_on_each(incident_ids: Sequence[str], order: Order, deps: Deps) -> list[R
         contexts = [(incident_id, copy_context()) for incident_id in dict.fromkeys(incident_ids)]
         running = [pool.submit(context.run, _result, incident_id, order, deps) for incident_id, context in contexts]
         return [future.result() for future in running]
-
-
-def visible(incident_id: str, caller: Caller, documents: Documents) -> tuple[Incident, str]:
-    """The incident with its version. Raises `NotFound`, also where it is not the caller's to see."""
-    try:
-        found = incidents.find(documents, incident_id)
-    except InvalidKey:
-        found = None  # no store could hold it, so nothing can be there
-    if found is None or not caller.may_see(found[0].beacon_id):
-        raise NotFound("unknown_incident", "No such incident.")
-    return found
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from shared.delivery import MAX_CONFLICTS
 from shared.domain import incident_changes
 from shared.domain.incident_changes import Refusal, check_note
 from shared.domain.incidents import Incident
-from shared.errors import NotFound, Retryable, VersionConflict
-from shared.handlers import evidence, incident_records
+from shared.errors import Retryable, VersionConflict
+from shared.handlers import incident_records
 from shared.handlers.incident_records import Planned
+from shared.handlers.visibility import visible_incident
 from shared.ports import Caller
-from shared.repositories import incidents
 
 
 def set_hold(incident_id: str, on: bool, reason: str, caller: Caller, deps: incident_records.Deps) -> Incident:
@@ -24,11 +24,7 @@ def set_hold(incident_id: str, on: bool, reason: str, caller: Caller, deps: inci
     """
     check_note(reason)
     for _ in range(MAX_CONFLICTS):
-        evidence.incident_for(incident_id, caller, deps.documents)
-        found = incidents.find(deps.documents, incident_id)
-        if found is None:
-            raise NotFound("unknown_incident", "No such incident.")
-        before, version = found
+        before, version = visible_incident(incident_id, caller, deps.documents)
         change = incident_changes.hold(before, on, deps.clock.now(), actor=caller.name, note=reason)
         if isinstance(change, Refusal):
             return before

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from shared import ids
-from shared.domain import incident_changes
+from shared.domain import actors, incident_changes
 from shared.domain.incidents import (
     AiEvent,
     Incident,
@@ -191,7 +191,7 @@ def _slot_writes(taken: Sequence[_Held], incident: Incident) -> list[Write]:
 
 
 def _actor(event: AiEvent) -> str:
-    return event.observation.device_id or incident_changes.SYSTEM
+    return event.observation.device_id or actors.SYSTEM
 
 
 def _signal(event: AiEvent, incident_id: str, deps: Deps) -> Signal:

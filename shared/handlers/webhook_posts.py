@@ -88,7 +88,8 @@ def payload(delivery: AlertDelivery, webhook: Webhook, now: datetime, deps: Deps
 
 def header_id(delivery_id: str) -> str:
     """The delivery's id as a header can carry it: a target's id may be any text."""
-    return delivery_id if delivery_id.isascii() and delivery_id.isprintable() else delivery_id.encode().hex()
+    fits = delivery_id.isascii() and delivery_id.isprintable() and delivery_id == delivery_id.strip()
+    return delivery_id if fits else delivery_id.encode().hex()
 
 
 def _incident(incident: Incident) -> dict[str, Any]:

@@ -211,10 +211,15 @@ def stage_record(asset: Asset, stage: Stage) -> StageRecord:
     return asset.stages.get(stage, StageRecord())
 
 
+def unknown() -> NotFound:
+    """The refusal of an asset that is not there."""
+    return NotFound("unknown_asset", "No such asset.")
+
+
 def _document(documents: Documents, asset_id: str) -> Document:
     document = documents.get(COLLECTION, asset_id)
     if document is None:
-        raise NotFound("unknown_asset", "No such asset.")
+        raise unknown()
     return document
 
 

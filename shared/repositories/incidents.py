@@ -82,8 +82,13 @@ def get(documents: Documents, incident_id: str) -> Incident:
     """The incident; raises `NotFound`."""
     found = find(documents, incident_id)
     if found is None:
-        raise NotFound("unknown_incident", "No such incident.")
+        raise unknown()
     return found[0]
+
+
+def unknown() -> NotFound:
+    """The refusal of an incident that is not there."""
+    return NotFound("unknown_incident", "No such incident.")
 
 
 def find_many(documents: Documents, incident_ids: Sequence[str]) -> dict[str, tuple[Incident, str]]:
@@ -127,19 +132,15 @@ def without_description(documents: Documents, event_id: int) -> Iterator[Update]
         yield Update(document.collection, document.id, blank)
 
 
-def all_signals(documents: Documents, incident_id: str) -> Iterator[Signal]:
-    """All signals of the incident, the oldest first, fetched as they are taken."""
-    query = Query(SIGNALS, (Filter("incident_id", "==", incident_id),), (Order("created_at"),))
-    return (from_data(Signal, document.data) for document in paging.every(documents, query))
-
-
 def signal_count(documents: Documents, incident_id: str, kind: SignalKind | None = None) -> int:
     """How many signals the incident has, of one kind or in all."""
     of_kind = () if kind is None else (Filter("kind", "==", kind.value),)
     return documents.count(Query(SIGNALS, (Filter("incident_id", "==", incident_id), *of_kind)))
 
 
-def signals_since(documents: Documents, incident_id: str, since: datetime | None, batch: int) -> Iterator[Signal]:
+def signals_since(
+    documents: Documents, incident_id: str, since: datetime | None = None, batch: int = 100
+) -> Iterator[Signal]:
     """The incident's signals from a moment on, or all, the oldest first, read in batches as they are asked for."""
     where = (Filter("incident_id", "==", incident_id), *paging.since_filter("created_at", since))
     query = Query(SIGNALS, where, (Order("created_at"),))

@@ -30,8 +30,10 @@ from shared.domain.stages import (
     whole_ledger,
 )
 from shared.handlers import places
+from shared.handlers.visibility import visible_asset, visible_ones
 from shared.ports import Documents
-from shared.repositories import assets, incidents
+from shared.repositories import incidents
+from shared.web.callers import Viewer
 from shared.web.incident_replies import IncidentSummary, summarise
 
 
@@ -181,18 +183,19 @@ class StatusReply(BaseModel):
 
 
 def router(documents: Callable[[], Documents]) -> APIRouter:
-    """Both routes over the store."""
+    """Both routes over the store. 404 also for uploads of places that are not the caller's."""
     routes = APIRouter(tags=["analysis"])
 
     @routes.get("/analysis/{asset_id}")
-    def get_analysis(asset_id: str) -> AnalysisReply:
-        asset = assets.get(documents(), asset_id)
+    def get_analysis(asset_id: str, caller: Viewer) -> AnalysisReply:
+        asset = visible_asset(asset_id, caller, documents())
         place = places.of_source(documents(), asset.source_id)
-        return _analysis_reply(asset, place, incidents.get_many(documents(), asset.incident_ids))
+        found = visible_ones(incidents.get_many(documents(), asset.incident_ids), caller)
+        return _analysis_reply(asset, place, found)
 
     @routes.get("/video/status/{task_id}")
-    def get_status(task_id: str) -> StatusReply:
-        return _status_reply(assets.get(documents(), task_id))
+    def get_status(task_id: str, caller: Viewer) -> StatusReply:
+        return _status_reply(visible_asset(task_id, caller, documents()))
 
     return routes
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
+from shared.domain.actors import RESERVED, is_reserved
 from shared.domain.assets import is_shown_text
 from shared.errors import Malformed
 from shared.web.callers import caller
@@ -21,7 +22,10 @@ def actor(request: Request, x_actor: Annotated[str | None, Header()] = None) -> 
     """Who acts: the caller, or for one who speaks for others what `X-Actor` says. Raises `Malformed`."""
     found = caller(request)
     if x_actor is not None and found.speaks_for_others:
-        return _shown("X-Actor", x_actor)
+        named = _shown("X-Actor", x_actor)
+        if is_reserved(named):
+            raise Malformed("reserved_name", RESERVED)
+        return named
     return found.name
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
+from shared.domain.actors import RESERVED, is_reserved
 from shared.domain.assets import is_shown_text
 from shared.domain.devices import Device
 from shared.errors import Malformed
@@ -81,6 +82,8 @@ def router(deps: Callable[[], devices.Deps]) -> APIRouter:
     def put_device(device_id: str, body: DeviceBody, response: Response, _: Admin) -> RegisteredReply:
         if not is_shown_text(device_id, LONGEST_ID):
             raise Malformed("invalid_id", f"A device's id is 1 to {LONGEST_ID} printable characters.")
+        if is_reserved(device_id):
+            raise Malformed("reserved_name", RESERVED)
         beacons = None if body.beacons is None else tuple(dict.fromkeys(body.beacons))
         wanted = devices.Registration(device_id, body.name, beacons, body.active)
         device, key = devices.register(wanted, deps())

@@ -10,6 +10,8 @@ from pydantic import BaseModel, Field
 
 from shared.domain.labels import Accuracy
 from shared.handlers import labelling
+from shared.handlers.visibility import visible_asset
+from shared.web.callers import Operator
 from shared.web.clients import Actor, IdempotencyKey
 
 
@@ -43,7 +45,8 @@ def router(deps: Callable[[], labelling.Deps]) -> APIRouter:
     routes = APIRouter(tags=["feedback"])
 
     @routes.post("/feedback", status_code=201)
-    def give_feedback(body: FeedbackBody, given_by: Actor, key: IdempotencyKey) -> FeedbackReply:
+    def give_feedback(body: FeedbackBody, caller: Operator, given_by: Actor, key: IdempotencyKey) -> FeedbackReply:
+        visible_asset(body.analysisId, caller, deps().documents)
         said = labelling.Feedback(
             body.analysisId, body.rating, body.accuracy, body.comments, given_by, key, body.verdict
         )

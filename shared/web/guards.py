@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from shared.domain.actors import RESERVED, is_reserved
 from shared.domain.assets import is_shown_text
 from shared.domain.guards import Guard, Hours, Shift, Weekday, zone_of
 from shared.handlers import guard_registry
@@ -30,6 +31,12 @@ def _shown(text: str) -> str:
     if not is_shown_text(text, len(text) or 1):
         raise ValueError("must be text that can be shown, without control characters")
     return text
+
+
+def _own_name(text: str) -> str:
+    if is_reserved(text):
+        raise ValueError(RESERVED)
+    return _shown(text)
 
 
 def _known_zone(name: str) -> str:
@@ -73,7 +80,7 @@ class GuardBody(_Strict):
     `rank`: who has a lower one is called earlier. Within `quiet_hours` they are called for what is Critical alone.
     """
 
-    name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_shown)]
+    name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_own_name)]
     places: Annotated[list[Id], Field(max_length=1000)] | None = None
     shifts: list[ShiftBody] = Field(default_factory=list, max_length=50)
     quiet_hours: HoursBody | None = None

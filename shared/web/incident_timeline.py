@@ -14,8 +14,8 @@ from shared.domain.evidence_images import EvidenceImage
 from shared.domain.incident_changes import TimelineEntry
 from shared.domain.incidents import Signal
 from shared.handlers import incident_history
-from shared.handlers.incident_actions import visible
 from shared.handlers.incident_history import Item
+from shared.handlers.visibility import visible_incident
 from shared.ports import Documents
 from shared.web.callers import Viewer
 from shared.web.evidence import ImageReply, shown_image
@@ -78,7 +78,7 @@ def router(documents: Callable[[], Documents]) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
         cursor: str | None = None,
     ) -> Timeline:
-        incident, _ = visible(incident_id, caller, documents())
+        incident, _ = visible_incident(incident_id, caller, documents())
         items, following = incident_history.page_of(documents(), incident.id, limit=limit, cursor=cursor)
         return Timeline(incident_id=incident.id, items=[_item(item) for item in items], next_cursor=following)
 

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from shared.domain.fusion import Part
 from shared.domain.incidents import PROFILES, Incident, IncidentStatus, Outcome, Priority
 from shared.handlers import fusing
-from shared.handlers.incident_actions import visible
+from shared.handlers.visibility import visible_incident
 from shared.ports import Caller, Documents
 from shared.repositories import evidence_images, incident_search, incidents
 from shared.repositories.incident_search import Search
@@ -130,7 +130,7 @@ def router(documents: Callable[[], Documents]) -> APIRouter:
 
     @routes.get("/incidents/{incident_id}")
     def get_incident(incident_id: str, caller: Viewer, response: Response) -> IncidentReply:
-        incident, _ = visible(incident_id, caller, documents())
+        incident, _ = visible_incident(incident_id, caller, documents())
         put_etag(response, incident)
         return _whole(incident, documents())
 

@@ -10,8 +10,10 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from shared.domain.labels import FeedbackLabel
+from shared.handlers.visibility import visible_asset
 from shared.ports import Documents
-from shared.repositories import assets, labels
+from shared.repositories import labels
+from shared.web.callers import Viewer
 
 
 class LabelReply(BaseModel):
@@ -42,16 +44,17 @@ class LabelList(BaseModel):
 
 
 def router(documents: Callable[[], Documents]) -> APIRouter:
-    """The route over the store."""
+    """The route over the store. 404 also for uploads of places that are not the caller's."""
     routes = APIRouter(tags=["feedback"])
 
     @routes.get("/feedback")
     def list_feedback(
+        caller: Viewer,
         asset_id: Annotated[str, Query(alias="analysisId")],
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         cursor: str | None = None,
     ) -> LabelList:
-        assets.get(documents(), asset_id)
+        visible_asset(asset_id, caller, documents())
         found, following = labels.newest(documents(), asset_id, limit=limit, cursor=cursor)
         return LabelList(feedback=[_shown(label) for label in found], next_cursor=following)
 

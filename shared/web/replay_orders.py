@@ -15,7 +15,10 @@ from pydantic import BaseModel
 from shared.domain.replays import Replay
 from shared.domain.stages import ENDED
 from shared.handlers import replays
+from shared.handlers.visibility import visible_asset
+from shared.ports import Caller
 from shared.repositories.replays import get
+from shared.web.callers import Operator
 from shared.web.clients import Actor, IdempotencyKey
 from shared.web.replays import ReplayReply, shown
 
@@ -44,15 +47,21 @@ def router(deps: Callable[[], replays.Deps]) -> APIRouter:
     async def replay_stage(
         asset_id: str,
         body: ReplayBody,
+        caller: Operator,
         requested_by: Actor,
         key: IdempotencyKey,
         wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for the end")] = 10,
     ) -> JSONResponse:
         asked = replays.Request(asset_id, body.stage, requested_by, key)
-        accepted = await run_in_threadpool(lambda: replays.request(asked, deps()))
+        accepted = await run_in_threadpool(_accepted, asked, caller, deps)
         return _reply(await _ended(accepted, wait, deps))
 
     return routes
+
+
+def _accepted(asked: replays.Request, caller: Caller, deps: Callable[[], replays.Deps]) -> Replay:
+    visible_asset(asked.asset_id, caller, deps().documents)
+    return replays.request(asked, deps())
 
 
 async def _ended(replay: Replay, wait: float, deps: Callable[[], replays.Deps]) -> Replay:

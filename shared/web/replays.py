@@ -12,8 +12,10 @@ from pydantic import BaseModel
 from shared.domain.detections import AnalysisData
 from shared.domain.replays import Moderated, Replay, Verdict, differences, is_changed
 from shared.domain.stages import stage_progress
+from shared.handlers.visibility import visible_asset
 from shared.ports import Documents
-from shared.repositories import assets, replays
+from shared.repositories import replays
+from shared.web.callers import Viewer
 
 
 class VerdictReply(BaseModel):
@@ -66,19 +68,20 @@ class ReplayList(BaseModel):
 
 
 def router(documents: Callable[[], Documents]) -> APIRouter:
-    """Both routes over the store."""
+    """Both routes over the store. 404 also for uploads of places that are not the caller's."""
     routes = APIRouter(tags=["analysis"])
 
     @routes.get("/analysis/{asset_id}/replays")
     def list_replays(
-        asset_id: str, limit: Annotated[int, Query(ge=1, le=100)] = 20, cursor: str | None = None
+        asset_id: str, caller: Viewer, limit: Annotated[int, Query(ge=1, le=100)] = 20, cursor: str | None = None
     ) -> ReplayList:
-        assets.get(documents(), asset_id)
+        visible_asset(asset_id, caller, documents())
         found, following = replays.newest(documents(), asset_id, limit=limit, cursor=cursor)
         return ReplayList(replays=[shown(replay) for replay in found], next_cursor=following)
 
     @routes.get("/analysis/{asset_id}/replays/{replay_id}")
-    def get_replay(asset_id: str, replay_id: str) -> ReplayReply:
+    def get_replay(asset_id: str, replay_id: str, caller: Viewer) -> ReplayReply:
+        visible_asset(asset_id, caller, documents())
         return shown(replays.get(documents(), asset_id, replay_id))
 
     return routes

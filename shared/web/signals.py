@@ -20,6 +20,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from shared.domain.actors import is_reserved
 from shared.domain.evidence_images import MAX_IMAGE_BYTES, MAX_IMAGES
 from shared.domain.incidents import PROFILES, Observation, SignalKind, parse_confidence
 from shared.domain.submissions import Answer, AnsweredImage, Became, RepetitionKey
@@ -98,7 +99,7 @@ class _Desk:
 
     async def serve(self, kind: SignalKind, request: Request, key: str | None) -> JSONResponse:
         media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-        named = None if key is None else RepetitionKey(caller(request).name, kind, key)
+        named = None if key is None else RepetitionKey(caller(request).identity, kind, key)
         if media_type == "application/json":
             observation = reported_by(caller(request), read_observation(kind, await _short_body(request)))
             submission = submissions.Submission(observation, key=named)
@@ -164,7 +165,7 @@ def observation_of(kind: SignalKind, fields: Mapping[str, Any]) -> Observation:
         beacon_id=_text("beacon_id", fields["beacon_id"]),
         confidence=parse_confidence(fields["confidence_score"]),
         description=_text("description", fields["description"]),
-        device_id=None if fields.get("device_id") in (None, "") else _text("device_id", fields["device_id"]),
+        device_id=None if fields.get("device_id") in (None, "") else _device_id(fields["device_id"]),
     )
 
 
@@ -176,9 +177,18 @@ def _text(name: str, value: object) -> str:
     return value
 
 
+def _device_id(value: object) -> str:
+    """As the timeline will name it."""
+    device_id = _text("device_id", value)
+    if is_reserved(device_id):
+        raise Permanent("reserved_name", "device_id is a reserved name")
+    return device_id
+
+
 _CHECKS: Mapping[str, Callable[[str], object]] = {
     "confidence_score": parse_confidence,
     **{name: partial(_text, name) for name in LONGEST},
+    "device_id": _device_id,
 }
 
 

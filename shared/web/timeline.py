@@ -9,13 +9,15 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from shared.domain.analysis import first_error
-from shared.domain.assets import Detection
+from shared.domain.assets import Asset, Detection
 from shared.domain.detections import Segment
 from shared.domain.moderation.findings import MediaKind
 from shared.domain.timeline import HZ, Timeline
 from shared.errors import NotReady
+from shared.handlers.visibility import visible_asset
 from shared.ports import Blobs, Documents
-from shared.repositories import assets, timelines
+from shared.repositories import timelines
+from shared.web.callers import Viewer
 
 
 class SegmentReply(BaseModel):
@@ -51,25 +53,25 @@ class JpegResponse(Response):
 
 
 def router(documents: Callable[[], Documents], media: Callable[[], Blobs]) -> APIRouter:
-    """Both routes. 404 for an asset that is unknown, 409 for one whose detection has not ended or failed."""
+    """Both routes. 404 for an asset that is unknown or of a place that is not the caller's, 409 for one whose detection
+    has not ended or failed."""
     routes = APIRouter(tags=["analysis"])
 
     @routes.get("/analysis/{asset_id}/timeline")
-    def get_timeline(asset_id: str) -> TimelineReply:
-        found = _detection(documents(), asset_id)
+    def get_timeline(asset_id: str, caller: Viewer) -> TimelineReply:
+        found = _detection(visible_asset(asset_id, caller, documents()))
         return _reply(timelines.load(media(), asset_id, found.look))
 
     @routes.get("/analysis/{asset_id}/contact-sheet", response_class=JpegResponse)
-    def get_contact_sheet(asset_id: str) -> JpegResponse:
-        found = _detection(documents(), asset_id)
+    def get_contact_sheet(asset_id: str, caller: Viewer) -> JpegResponse:
+        found = _detection(visible_asset(asset_id, caller, documents()))
         return JpegResponse(timelines.load_sheet(media(), asset_id, found.look))
 
     return routes
 
 
-def _detection(documents: Documents, asset_id: str) -> Detection:
-    """Raises `NotFound` and `NotReady`. What a stage stored before its result was saved is not shown."""
-    asset = assets.get(documents, asset_id)
+def _detection(asset: Asset) -> Detection:
+    """Raises `NotReady`. What a stage stored before its result was saved is not shown."""
     if asset.detection is not None:
         return asset.detection
     if asset.kind is MediaKind.IMAGE:

@@ -11,8 +11,12 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field, StrictBool
 
 from shared.domain.assets import DEFAULT_CONTENT_TYPE, MAX_UPLOAD_BYTES, UPLOAD_URL_HOURS
+from shared.errors import NotFound, NotPermitted
 from shared.handlers import analyze, uploads
+from shared.handlers.visibility import visible_asset
+from shared.ports import Caller, Documents
 from shared.repositories import assets
+from shared.web.callers import Operator
 
 
 class UploadUrlRequest(BaseModel):
@@ -73,8 +77,9 @@ def router(deps: Callable[[], Deps]) -> APIRouter:
     routes = APIRouter(tags=["uploads"])
 
     @routes.post("/video/upload-url")
-    def create_upload_url(body: UploadUrlRequest | None = None) -> UploadUrlReply:
+    def create_upload_url(caller: Operator, body: UploadUrlRequest | None = None) -> UploadUrlReply:
         asked = body or UploadUrlRequest()
+        _check_place(asked.source_id, caller)
         ticket = uploads.request_upload(uploads.UploadRequest(**asked.model_dump()), deps().uploads)
         return UploadUrlReply(
             upload_url=ticket.upload.url,
@@ -88,7 +93,8 @@ def router(deps: Callable[[], Deps]) -> APIRouter:
         )
 
     @routes.post("/video/analyze", status_code=202)
-    def analyze_video(body: AnalyzeRequest) -> AnalyzeReply:
+    def analyze_video(body: AnalyzeRequest, caller: Operator) -> AnalyzeReply:
+        _check_seen(body.video_id, caller, deps().analyze.documents)
         full = body.depth == "full"
         state = analyze.request_analysis(body.video_id, deps().analyze, strict_mode=body.strict_mode, full_look=full)
         return AnalyzeReply(
@@ -100,6 +106,20 @@ def router(deps: Callable[[], Deps]) -> APIRouter:
         )
 
     return routes
+
+
+def _check_place(source_id: str | None, caller: Caller) -> None:
+    """Raises `NotPermitted` for another's place: what an upload shows may open incidents there."""
+    if source_id is not None and not caller.may_see(source_id):
+        raise NotPermitted("not_their_beacon", f"{caller.name} may not upload for this place.")
+
+
+def _check_seen(video_id: str, caller: Caller, documents: Documents) -> None:
+    """Raises `NotFound`, for what is not the caller's to see in the words for what is not there."""
+    try:
+        visible_asset(video_id, caller, documents)
+    except NotFound:
+        raise analyze.unknown() from None
 
 
 _SINGLE = ["Send the file by HTTP PUT to upload_url with every header listed in headers."]

@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import h11
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -328,6 +329,32 @@ def test_the_five_retries_come_by_timers_at_their_times_and_then_it_is_given_up(
     assert len({headers["Sightline-Signature"] for _, _, headers in world.receiver.got}) == 6
     world.clock.advance(7200)
     assert (world.attempt(), world.heard()) == (0, [])
+
+
+def test_receivers_that_hang_keep_a_call_no_longer_than_one_attempt_at_each(world: World) -> None:
+    class Hanging(Receiver):
+        def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> WebhookReply:
+            world.clock.advance(11)  # longer than the first pause before a retry
+            return super().post(url, body, headers)
+
+    targets = [f"w{number}" for number in range(delivering.SIDE_BY_SIDE + 1)]
+    world.documents.commit([webhooks.storing(replace(HOOK, id=target), None) for target in targets])
+    world.plan(*(planned(target, Channel.WEBHOOK) for target in targets))
+    receiver = Hanging([FetchFailed("timeout", "It hung.", status=408)])
+    assert delivering.attempt_due(ALERT.id, replace(world.deps, webhook=receiver)) == len(targets)
+    assert len(receiver.got) == len(targets)
+    world.clock.advance(10)
+    assert len(world.heard()) == len(targets)  # each has a timer for its retry
+
+
+@pytest.mark.parametrize("target", ["ops ", "Zentrale München"])
+def test_whatever_a_webhook_is_called_its_delivery_has_an_id_that_a_header_can_carry(world: World, target: str) -> None:
+    world.documents.commit([webhooks.storing(replace(HOOK, id=target), None)])
+    world.plan(planned(target, Channel.WEBHOOK))
+    world.attempt()
+    ((_, body, headers),) = world.receiver.got
+    h11.Request(method="POST", target="/", headers=[("Host", "hooks.example.com"), *headers.items()])
+    assert json.loads(body)["delivery_id"] == headers["Sightline-Delivery"]
 
 
 def test_retry_after_is_heeded_within_an_hour(world: World) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from fastapi import APIRouter
@@ -419,6 +420,55 @@ def test_only_who_speaks_for_others_names_them(home: Home, token: str, named: st
     assert client.get("/acting", headers={**bearer(token), "X-Actor": "Bo"}).json() == named
 
 
+@pytest.mark.parametrize("name", ["sightline", " SightLine ", "ｓｉｇｈｔｌｉｎｅ"])
+def test_nobody_is_called_like_the_system_itself(client: TestClient, device: str, name: str) -> None:
+    """Or the timeline would say of what a person did that nobody did it by hand."""
+    incident_id = report(client, device)[1]["incident_id"]
+    shared = bearer(SHARED)
+    acting = {b"Authorization": f"Bearer {SHARED}".encode(), b"X-Actor": name.encode()}
+    note = client.post(f"/incidents/{incident_id}/note", json={"note": "Seen"}, headers=acting)
+    assign = client.post(f"/incidents/{incident_id}/assign", json={"assignee": name}, headers=shared)
+    registered = client.put(f"/devices/{quote(name)}", json={"name": "Camera", "beacons": None}, headers=shared)
+    assert [reply.status_code for reply in (note, assign, registered)] == [400, 400, 400]
+    assert "reserved" in note.json()["detail"]
+    assert client.put("/guards/g1", json={"name": name}, headers=shared).status_code in {400, 422}
+    assert report(client, SHARED, device_id=name) == (400, {"error": "device_id is a reserved name"})
+    fields = {**SIGNAL, "confidence_score": "0.95", "device_id": name}
+    files = [(key, (None, str(value))) for key, value in fields.items()]
+    assert client.post(VIOLENCE, files=files, headers=shared).json() == {"error": "device_id is a reserved name"}
+    actors = [item["change"]["actor"] for item in history(client, incident_id) if item["kind"] == "change"]
+    assert actors == ["cam-1"]
+
+
+def history(client: TestClient, incident_id: str) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = client.get(f"/incidents/{incident_id}/timeline", headers=ADMIN).json()["items"]
+    return items
+
+
+class Namesake:
+    """Knows somebody who is called like the system."""
+
+    def identify(self, token: str) -> Caller | None:
+        return Caller("Sightline", Role.ADMIN)
+
+
+def test_who_is_called_like_the_system_elsewhere_is_unknown_here() -> None:
+    client = TestClient(create_app([], access=Access({SHARED: Caller("holder", Role.ADMIN)}, Namesake())))
+    assert client.get("/nothing", headers=bearer("any")).status_code == UNKNOWN
+    assert client.get("/nothing", headers=bearer(SHARED)).status_code == 404
+
+
+def test_a_device_and_a_person_of_one_name_do_not_share_keys(client: TestClient, device: str) -> None:
+    made = client.put("/devices/Ana", json={"name": "Ana's camera", "beacons": ["gate"]}, headers=ADMIN).json()["key"]
+    replies = [
+        client.post(VIOLENCE, json=SIGNAL, headers={**bearer(token), "Idempotency-Key": "1"}).json()
+        for token in (made, "the-token-of-anas", made)
+    ]
+    assert [reply["device_id"] for reply in replies if reply["status"] == "incident_created"] == ["Ana", "Ana"]
+    assert replies[1]["status"] == "signal_added_to_existing"
+    assert len({reply["ai_event_id"] for reply in replies}) == 2
+
+
 def test_without_a_name_the_shared_token_is_its_holders(home: Home) -> None:
     assert home.config.callers()[SHARED] == Caller("token holder", Role.ADMIN, speaks_for_others=True)
 
@@ -458,6 +508,7 @@ def test_the_places_of_people() -> None:
         (user(extra=1), "entry 1 does not have"),
         (user(name=""), "entry 1: name"),
         (user(name="A\nB"), "entry 1: name"),
+        (user(name="Sightline"), "entry 1: the name is reserved"),
         (user(role="device"), "entry 1: role"),
         (user(role=["viewer"]), "entry 1: role"),
         (user(token="short"), "entry 1: token"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -27,6 +28,7 @@ from shared.repositories import (
     assets,
     erasures,
     evidence,
+    evidence_images,
     fingerprints,
     incidents,
     timelines,
@@ -271,6 +273,21 @@ def test_pictures_that_were_kept_for_review_go_after_a_month(client: TestClient,
     assert sweep(home)["pictures_expired"] == 1
     assert home.evidence.stat(old.object_name) is None
     assert home.evidence.stat(young.object_name) is not None
+
+
+def test_pictures_that_must_stay_hold_up_no_younger_ones(client: TestClient, home: Home) -> None:
+    """However many there are: a run looks at so many, and the next one goes on behind them."""
+    kept, logged = reported(client), reported(client, confidence_score=0.2)
+    many = maintain.PAGE * maintain.PAGES + 1
+    example = with_image(home, kept, at=NOON - 3 * MONTH)
+    for number in range(many):
+        record = replace(example, id=example.id - 1 - number, object_name=f"incidents/2025/12/01/{number}.jpg")
+        home.documents.commit([evidence_images.creation(record)])
+    young = with_image(home, logged, at=NOON - 2 * MONTH)
+    assert "pictures_expired" not in sweep(home)
+    assert sweep(home)["pictures_expired"] == 1
+    assert home.evidence.stat(young.object_name) is None
+    assert home.evidence.stat(example.object_name) is not None
 
 
 def test_a_deletion_that_was_decided_and_not_done_is_done_by_the_next_run(client: TestClient, home: Home) -> None:

@@ -9,7 +9,7 @@ from local.home import Home
 from local.server import application
 from shared.domain.evidence_images import LinkMode
 from shared.errors import NotFound
-from shared.handlers import evidence
+from shared.handlers.visibility import visible_incident
 from shared.ports import Caller, Role
 from shared.settings import EmbeddedSettings
 from tests.fakes import NOON
@@ -28,6 +28,21 @@ def test_a_picture_is_reached_by_a_link_that_is_logged_first(client: TestClient,
     (view,) = client.get(f"/incidents/{signal['incident_id']}/views").json()["views"]
     assert (view["by"], view["purpose"], view["item"], view["item_id"]) == ("anonymous", "link", "image", str(image.id))
     assert view["expires_at"] > view["at"]
+
+
+def test_the_logs_name_those_on_whose_behalf_a_program_asks(client: TestClient, home: Home) -> None:
+    signal = reported(client)
+    image, path = with_image(home, signal), f"/incidents/{signal['incident_id']}"
+    ada = {"X-Actor": "Ada"}
+    client.get(f"{path}/images/{image.id}", headers=ada, follow_redirects=False)
+    client.get(f"{path}/evidence", headers=ada)
+    client.post(f"{path}/legal-hold", json={"hold": True, "reason": "Ordered by the court."}, headers=ada)
+    assert [view["by"] for view in client.get(f"{path}/views").json()["views"]] == ["Ada", "Ada"]
+    changes = [item["change"] for item in client.get(f"{path}/timeline").json()["items"] if "change" in item]
+    assert [(each["action"], each["actor"]) for each in changes[1:]] == [
+        ("evidence_exported", "Ada"),
+        ("legal_hold_set", "Ada"),
+    ]
 
 
 def test_a_clip_in_quarantine_is_shown_to_an_operator(client: TestClient, home: Home) -> None:
@@ -78,9 +93,10 @@ def test_the_picture_of_another_incident_is_not_found(client: TestClient, home: 
 
 def test_an_incident_of_a_place_that_is_not_theirs_is_not_there(client: TestClient, home: Home) -> None:
     incident_id = reported(client)["incident_id"]
-    assert evidence.incident_for(incident_id, Caller("eve", Role.VIEWER, ("gate",)), home.documents).id == incident_id
+    found, _ = visible_incident(incident_id, Caller("eve", Role.VIEWER, ("gate",)), home.documents)
+    assert found.id == incident_id
     with pytest.raises(NotFound):
-        evidence.incident_for(incident_id, Caller("eve", Role.ADMIN, ("yard",)), home.documents)
+        visible_incident(incident_id, Caller("eve", Role.ADMIN, ("yard",)), home.documents)
 
 
 def test_public_links_have_no_end_and_the_log_says_who_was_told(

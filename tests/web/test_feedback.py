@@ -47,6 +47,7 @@ def test_feedback_becomes_a_label_that_is_listed(client: TestClient, asset_id: s
         "comments": "They\ndance.",
         "peakProbability": 0.9,
         "created_by": "Ada",
+        "incident_id": None,
     }
     assert (listed["feedback"][0]["created_by"], listed["next_cursor"]) == ("anonymous", None)
 
