@@ -133,7 +133,11 @@ def notification_rules(declared: topology.Topology) -> list[tuple[str, str, str]
 
 
 def queue_subscriptions(declared: topology.Topology) -> list[QueueSubscription]:
-    """One an event function. Every process that opens a queue must declare the same."""
+    """One a trigger of an event function. Every process that opens a queue must declare the same.
+
+    As many workers as the function may have deliveries at once, since those that wait for others (a webhook that hangs)
+    must hold up nobody else, and no fewer than there are processors.
+    """
     return [
         QueueSubscription(
             name=topology.subscription_name(name, trigger),
@@ -141,7 +145,7 @@ def queue_subscriptions(declared: topology.Topology) -> list[QueueSubscription]:
             max_attempts=declared.delivery.max_attempts,
             minimum_backoff=MINIMUM_BACKOFF,
             maximum_backoff=MAXIMUM_BACKOFF,
-            workers=os.cpu_count() or 1,
+            workers=max(os.cpu_count() or 1, function.concurrency),
         )
         for name, function in functions_here(declared).items()
         for trigger in function.triggers

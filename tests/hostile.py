@@ -1,14 +1,16 @@
 """A hostile world, reproducible by its seed: losses, duplicates, reordering, other workers cutting in, sudden death.
 
-Everything runs in one thread. Whenever the code under test touches the store or the bus, the world may first let
-another worker handle a delivery from start to end (so every interleaving at the ports can happen), or let this worker
-die before or after the operation, as a killed process would: nothing is cleaned up, the delivery comes again. A message
-that is lost never reaches one of its subscribers; only the sweeper can know.
+All that fate does happens in one thread; that of a lease, which renews it while a slow machine works, meets none.
+Whenever the code under test touches the store or the bus, the world may first let another worker handle a delivery from
+start to end (so every interleaving at the ports can happen), or let this worker die before or after the operation, as a
+killed process would: nothing is cleaned up, the delivery comes again. A message that is lost never reaches one of its
+subscribers; only the sweeper can know.
 """
 
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -62,6 +64,7 @@ class HostileWorld:
         self._numbers = 0
         self._depth = 0
         self._calm = False
+        self._thread = threading.get_ident()
 
     # ------------------------------------------------------------ the bus
 
@@ -90,7 +93,7 @@ class HostileWorld:
 
     def touch(self) -> None:
         """Called around every operation on a port."""
-        if self._calm:
+        if self._calm or threading.get_ident() != self._thread:
             return
         if self._depth < MAX_DEPTH and self._pending and self.random.random() < self._intrusions:
             self._deliver_one()

@@ -18,6 +18,7 @@ from shared.handlers import evidence
 from shared.ports import Caller, Documents
 from shared.repositories import ai_events, evidence_images
 from shared.web.callers import Viewer
+from shared.web.clients import Actor
 from shared.web.evidence import redirect
 
 
@@ -86,12 +87,12 @@ def router(deps: Callable[[], evidence.Deps]) -> APIRouter:
         return _shown(event, evidence_images.of_ai_events(deps().documents, [event.id])[event.id])
 
     @routes.get("/{ai_event_id}/images/{image_id}", status_code=307, response_class=RedirectResponse)
-    def get_image(ai_event_id: int, image_id: int, caller: Viewer) -> RedirectResponse:
+    def get_image(ai_event_id: int, image_id: int, caller: Viewer, by: Actor) -> RedirectResponse:
         event = _event_for(ai_event_id, caller, deps().documents)
         found = evidence_images.find(deps().documents, image_id)
         if found is None or found[0].ai_event_id != event.id:
             raise NotFound("unknown_image", "This AI event has no such image.")
-        return redirect(evidence.link_for(found[0], caller.name, Purpose.LINK, deps()))
+        return redirect(evidence.link_for(found[0], by, Purpose.LINK, deps()))
 
     return routes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
 
@@ -19,6 +20,7 @@ from shared.handlers.incident_records import Deps
 from shared.ports import Caller
 from shared.repositories import alerts
 from shared.web.callers import Operator, Viewer
+from shared.web.clients import Actor
 
 MAX_PLACES = 30
 """As many as one query can name."""
@@ -119,12 +121,14 @@ def router(deps: Callable[[], Deps]) -> APIRouter:
         return shown(answering.visible(alert_id, caller, deps().documents)[0])
 
     @routes.post("/alerts/{alert_id}/accept", response_model=AlertReply, responses=_CONFLICT)
-    def accept(caller: Operator, alert_id: str, body: AnswerBody) -> AlertReply | JSONResponse:
-        return _answered(answering.accept, GuardsAnswer(alert_id, body.guard_id, body.reason, caller), deps())
+    def accept(caller: Operator, by: Actor, alert_id: str, body: AnswerBody) -> AlertReply | JSONResponse:
+        said = GuardsAnswer(alert_id, body.guard_id, body.reason, replace(caller, name=by))
+        return _answered(answering.accept, said, deps())
 
     @routes.post("/alerts/{alert_id}/decline", response_model=AlertReply, responses=_CONFLICT)
-    def decline(caller: Operator, alert_id: str, body: AnswerBody) -> AlertReply | JSONResponse:
-        return _answered(answering.decline, GuardsAnswer(alert_id, body.guard_id, body.reason, caller), deps())
+    def decline(caller: Operator, by: Actor, alert_id: str, body: AnswerBody) -> AlertReply | JSONResponse:
+        said = GuardsAnswer(alert_id, body.guard_id, body.reason, replace(caller, name=by))
+        return _answered(answering.decline, said, deps())
 
     return routes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from shared.handlers import erasures as ordering
 from shared.handlers import incident_records, legal_hold
 from shared.repositories import erasures
 from shared.web.callers import Admin
+from shared.web.clients import Actor
 
 MAX_SUBJECT_CHARACTERS = 200
 MAX_REASON_CHARACTERS = 500
@@ -73,13 +75,13 @@ def router(deps: Callable[[], incident_records.Deps]) -> APIRouter:
     routes = APIRouter(tags=["evidence"])
 
     @routes.post("/incidents/{incident_id}/legal-hold")
-    def set_hold(incident_id: str, body: HoldBody, caller: Admin) -> HoldReply:
-        incident = legal_hold.set_hold(incident_id, body.hold, body.reason, caller, deps())
+    def set_hold(incident_id: str, body: HoldBody, caller: Admin, by: Actor) -> HoldReply:
+        incident = legal_hold.set_hold(incident_id, body.hold, body.reason, replace(caller, name=by), deps())
         return HoldReply(incident_id=incident.id, legal_hold=incident.legal_hold, revision=incident.revision)
 
     @routes.post("/erasures", status_code=202)
-    def order_erasure(body: ErasureBody, caller: Admin) -> ErasureReply:
-        return _shown(ordering.order(_order(body), caller, deps()))
+    def order_erasure(body: ErasureBody, caller: Admin, by: Actor) -> ErasureReply:
+        return _shown(ordering.order(_order(body), replace(caller, name=by), deps()))
 
     @routes.get("/erasures/{erasure_id}")
     def get_erasure(erasure_id: str, _: Admin) -> ErasureReply:

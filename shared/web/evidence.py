@@ -16,6 +16,7 @@ from shared.handlers import evidence
 from shared.handlers.visibility import visible_incident
 from shared.repositories import evidence_images, evidence_views
 from shared.web.callers import Operator, Viewer
+from shared.web.clients import Actor
 
 
 class ImageReply(BaseModel):
@@ -77,16 +78,16 @@ def router(deps: Callable[[], evidence.Deps]) -> APIRouter:
         return ImageList(images=[shown_image(image) for image in found], next_cursor=following)
 
     @routes.get("/incidents/{incident_id}/images/{image_id}", status_code=307, response_class=RedirectResponse)
-    def get_image(incident_id: str, image_id: int, caller: Viewer) -> RedirectResponse:
+    def get_image(incident_id: str, image_id: int, caller: Viewer, by: Actor) -> RedirectResponse:
         incident, _ = visible_incident(incident_id, caller, deps().documents)
         image = evidence.image_of(incident, image_id, deps().documents)
-        return redirect(evidence.link_for(image, caller.name, Purpose.LINK, deps()))
+        return redirect(evidence.link_for(image, by, Purpose.LINK, deps()))
 
     @routes.get("/incidents/{incident_id}/media/{asset_id}", status_code=307, response_class=RedirectResponse)
-    def get_media(incident_id: str, asset_id: str, caller: Operator) -> RedirectResponse:
+    def get_media(incident_id: str, asset_id: str, caller: Operator, by: Actor) -> RedirectResponse:
         incident, _ = visible_incident(incident_id, caller, deps().documents)
         asset = evidence.asset_of(incident, asset_id, deps().documents)
-        return redirect(evidence.media_link_for(asset, incident, caller.name, deps()))
+        return redirect(evidence.media_link_for(asset, incident, by, deps()))
 
     @routes.get("/incidents/{incident_id}/views")
     def list_views(incident_id: str, caller: Operator, limit: Limit = 100, cursor: str | None = None) -> ViewList:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -17,6 +18,7 @@ from shared.handlers import bundle_reading, bundling, verifying
 from shared.handlers.bundle_reading import Sums
 from shared.web.app import SERVICE, VERSION
 from shared.web.callers import Operator, Viewer
+from shared.web.clients import Actor
 from shared.web.forms import FileForm
 from shared.web.receiving import Room, chunks, declared_length
 
@@ -74,8 +76,8 @@ def router(deps: Callable[[], bundling.Deps]) -> APIRouter:
     room = Room(ROOM_BYTES, PATIENCE_SECONDS)
 
     @routes.get("/incidents/{incident_id}/evidence", response_class=ZipResponse)
-    def get_bundle(incident_id: str, caller: Operator) -> ZipResponse:
-        begun = bundling.begin(incident_id, caller, f"{SERVICE} {VERSION}", deps())
+    def get_bundle(incident_id: str, caller: Operator, by: Actor) -> ZipResponse:
+        begun = bundling.begin(incident_id, replace(caller, name=by), f"{SERVICE} {VERSION}", deps())
         name = f"incident-{begun.incident.id}-{begun.incident.revision}.zip"
         headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
         return ZipResponse(bundling.stream(begun, deps()), headers=headers)

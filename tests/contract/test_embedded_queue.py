@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from infra import topology
+from local.home import queue_subscriptions
 from shared.adapters.embedded import queue as queue_module
 from shared.adapters.embedded.queue import LeasedDelivery, QueueSubscription, SqliteQueue
 from shared.adapters.embedded.queue_workers import QueueWorkers
@@ -323,3 +325,11 @@ def test_stop_waits_for_a_handler_and_says_when_it_did_not_end(path: Path) -> No
 def test_a_handler_for_nothing_is_refused(queue: SqliteQueue) -> None:
     with pytest.raises(ValueError, match="undeclared"):
         QueueWorkers(queue, {"unknown": lambda _: None})
+
+
+def test_a_function_has_as_many_workers_as_it_may_have_deliveries_at_once() -> None:
+    declared = topology.load()
+    workers = {subscription.name: subscription.workers for subscription in queue_subscriptions(declared)}
+    for trigger in declared.functions["notify"].triggers:
+        own = workers[topology.subscription_name("notify", trigger)]
+        assert own >= declared.functions["notify"].concurrency == 8  # a webhook that hangs holds up no guard's call

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -54,6 +55,27 @@ def test_every_asset_ends_once_and_every_place_has_one_incident(first: int, medi
             _play(seed, store, media)
         finally:
             store.close()
+
+
+def test_fate_happens_in_one_thread() -> None:
+    """Slow machines renew leases from threads: what one of them delivered might go on when the world is at rest."""
+    world = HostileWorld(1, ManualClock(), TOPICS, lease_seconds=1, deaths=1.0, intrusions=0.0, losses=0.0)
+    lived: list[str] = []
+
+    def touch(who: str) -> None:
+        world.touch()
+        lived.append(who)
+
+    def work(_: Delivery) -> None:
+        renewer = threading.Thread(target=touch, args=("renewer",))
+        renewer.start()
+        renewer.join()
+        touch("worker")
+
+    world.handlers = {"ingest": work}
+    world.inject("ingest", Delivery("m", b"{}", {}))
+    world._deliver_one()
+    assert lived == ["renewer"]
 
 
 def _play(seed: int, store: SqliteDocuments, media: FolderBlobs) -> None:

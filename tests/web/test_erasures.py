@@ -281,7 +281,7 @@ def test_pictures_that_must_stay_hold_up_no_younger_ones(client: TestClient, hom
     many = maintain.PAGE * maintain.PAGES + 1
     example = with_image(home, kept, at=NOON - 3 * MONTH)
     for number in range(many):
-        record = replace(example, id=example.id + 1 + number, object_name=f"incidents/2025/12/01/{number}.jpg")
+        record = replace(example, id=example.id - 1 - number, object_name=f"incidents/2025/12/01/{number}.jpg")
         home.documents.commit([evidence_images.creation(record)])
     young = with_image(home, logged, at=NOON - 2 * MONTH)
     assert "pictures_expired" not in sweep(home)

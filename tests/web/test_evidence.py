@@ -30,6 +30,21 @@ def test_a_picture_is_reached_by_a_link_that_is_logged_first(client: TestClient,
     assert view["expires_at"] > view["at"]
 
 
+def test_the_logs_name_those_on_whose_behalf_a_program_asks(client: TestClient, home: Home) -> None:
+    signal = reported(client)
+    image, path = with_image(home, signal), f"/incidents/{signal['incident_id']}"
+    ada = {"X-Actor": "Ada"}
+    client.get(f"{path}/images/{image.id}", headers=ada, follow_redirects=False)
+    client.get(f"{path}/evidence", headers=ada)
+    client.post(f"{path}/legal-hold", json={"hold": True, "reason": "Ordered by the court."}, headers=ada)
+    assert [view["by"] for view in client.get(f"{path}/views").json()["views"]] == ["Ada", "Ada"]
+    changes = [item["change"] for item in client.get(f"{path}/timeline").json()["items"] if "change" in item]
+    assert [(each["action"], each["actor"]) for each in changes[1:]] == [
+        ("evidence_exported", "Ada"),
+        ("legal_hold_set", "Ada"),
+    ]
+
+
 def test_a_clip_in_quarantine_is_shown_to_an_operator(client: TestClient, home: Home) -> None:
     incident_id = reported(client)["incident_id"]
     asset = with_clip(home, incident_id, folder="quarantine")
