@@ -84,6 +84,12 @@ class Account(_Strict):
     roles: list[Role]
 
 
+class Queue(_Strict):
+    """A Cloud Tasks queue; its whole name is in the environment variable `variable`."""
+
+    variable: str
+
+
 class Function(_Strict):
     """One deployed function: an event function has `triggers` (topics), an HTTP function `routes`. `memory` in MiB."""
 
@@ -123,6 +129,7 @@ class Topology(_Strict):
     buckets: dict[str, Bucket]
     accounts: dict[str, Account]
     schedules: list[Schedule]
+    queues: dict[str, Queue]
     delivery: DeliveryPolicy
     functions: dict[str, Function]
     indexes: list[IndexDeclaration]

@@ -156,6 +156,7 @@ def _alerting(pubsub: str) -> Iterator[dict[str, str]]:
         yield {
             "CLOUD_TASKS_ENDPOINT": tasks,
             "TIMER_QUEUE": f"projects/{emulators.PROJECT}/locations/local/queues/timers",
+            "TIMER_ACCOUNT": f"timer@{emulators.PROJECT}.iam.gserviceaccount.com",
             "PUBSUB_ORIGIN": f"http://{pubsub}",
             "FCM_ORIGIN": firebase,
         }

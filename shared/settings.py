@@ -554,11 +554,13 @@ class AlertSettings:
 class NotifySettings(Settings, AlertSettings, EvidenceSettings, WebhookSettings):
     """The function that alerts. `timer_queue`: the Cloud Tasks queue, whole (`projects/…/locations/…/queues/…`).
 
+    `timer_account`: in whose name its tasks publish. Without both no alert would reach a second round.
+
     `timer_endpoint` (host:port), `pubsub_origin`, `fcm_origin`: other places than Google's, asked without credentials.
     """
 
-    timer_queue: str | None = variable("TIMER_QUEUE", default=None)
-    timer_account: str | None = variable("TIMER_ACCOUNT", default=None)
+    timer_queue: str = variable("TIMER_QUEUE")
+    timer_account: str = variable("TIMER_ACCOUNT")
     timer_endpoint: str | None = variable("CLOUD_TASKS_ENDPOINT", _address, default=None)
     pubsub_origin: str = variable("PUBSUB_ORIGIN", default="https://pubsub.googleapis.com")
     fcm_origin: str | None = variable("FCM_ORIGIN", default=None)

@@ -20,13 +20,14 @@ from shared.adapters.embedded.queue import QueueSubscription, SqliteQueue
 from shared.adapters.embedded.queue_workers import QueueWorkers
 from shared.adapters.google import timers as google_timers
 from shared.adapters.system_clock import SystemClock
-from shared.errors import NotFound, Retryable, SettingsError
+from shared.errors import NotFound, Retryable
 from shared.ports import Delivery, OutgoingMessage, Timers
 from tests.fakes import ManualClock
 
 TOPIC = "alert-due"
 MESSAGE = OutgoingMessage(TOPIC, b'{"alert_id": "\xc3\xa4"}', {"ce-id": "1", "ce-type": "alert-due.v1"})
 QUEUE = "projects/demo/locations/europe-west3/queues/timers"
+ACCOUNT = "timer@demo.iam"
 
 
 @dataclass
@@ -96,7 +97,7 @@ def google_home() -> Iterator[tuple[Home, CloudTasks, PubSubRest]]:
         got: list[tuple[datetime, bytes, dict[str, str]]] = []
         rest = PubSubRest(lambda data, attributes: got.append((datetime.now(UTC), data, attributes)))
         closing.callback(rest.close)
-        timers = google_timers.connect("demo", QUEUE, None, emulated=(endpoint, rest.origin))
+        timers = google_timers.connect("demo", QUEUE, ACCOUNT, emulated=(endpoint, rest.origin))
         yield Home(timers, got), tasks, rest
 
 
@@ -221,28 +222,22 @@ def test_a_task_publishes_in_the_name_of_its_account_until_pubsub_takes_it() -> 
         home.timers.publish_at(in_seconds(0), MESSAGE, name="n")
         wait_for(lambda: home.got)
         assert rest.paths == ["/v1/projects/demo/topics/alert-due:publish"] * 3
-        assert not tasks.tasks[0].http_request.oauth_token.service_account_email
+        assert tasks.tasks[0].http_request.oauth_token.service_account_email == ACCOUNT
 
 
 def test_on_google_cloud_the_task_carries_the_accounts_token_and_the_shortest_scope() -> None:
     with running_cloud_tasks() as (endpoint, tasks):
-        timers = google_timers.connect("demo", QUEUE, "timer@demo.iam", emulated=(endpoint, google_timers.PUBSUB))
+        timers = google_timers.connect("demo", QUEUE, ACCOUNT, emulated=(endpoint, google_timers.PUBSUB))
         timers.publish_at(in_seconds(3600), MESSAGE, name="n")
         request = tasks.tasks[0].http_request
     assert request.url == "https://pubsub.googleapis.com/v1/projects/demo/topics/alert-due:publish"
-    assert request.oauth_token.service_account_email == "timer@demo.iam"
+    assert request.oauth_token.service_account_email == ACCOUNT
     assert request.oauth_token.scope == "https://www.googleapis.com/auth/pubsub"
     assert tasks.tasks[0].name.startswith(f"{QUEUE}/tasks/")
 
 
 def test_a_service_that_does_not_answer_is_a_reason_to_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(google_timers, "TIMEOUT_SECONDS", 0.3)
-    timers = google_timers.connect("demo", QUEUE, None, emulated=("127.0.0.1:9", google_timers.PUBSUB))
+    timers = google_timers.connect("demo", QUEUE, ACCOUNT, emulated=("127.0.0.1:9", google_timers.PUBSUB))
     with pytest.raises(Retryable, match="Cloud Tasks"):
         timers.publish_at(in_seconds(0), MESSAGE, name="n")
-
-
-@pytest.mark.parametrize(("queue", "account"), [(None, "timer@demo.iam"), (QUEUE, None)])
-def test_without_a_queue_or_an_account_nothing_starts(queue: str | None, account: str | None) -> None:
-    with pytest.raises(SettingsError, match="TIMER_QUEUE and TIMER_ACCOUNT"):
-        google_timers.connect("demo", queue, account)

@@ -18,13 +18,15 @@ class Way:
     """What happens on the way. `cuts`: after so many bytes sent in all, the connection that sends is cut.
 
     `lost_replies`: a reply that holds one of these is cut instead of delivered, once each. `refusals`: the statuses
-    that the next requests are answered on the way, before any reaches the server.
+    that the next requests are answered on the way, before any reaches the server. `halt_at`: after so many bytes
+    nothing more gets through until it is None.
     """
 
     cuts: list[int] = field(default_factory=list)
     lost_replies: list[bytes] = field(default_factory=list)
     refusals: list[int] = field(default_factory=list)
     bytes_a_second: float = 0.0
+    halt_at: int | None = None
     sent: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -32,6 +34,8 @@ class Way:
         """Whether the next bytes of a client get through."""
         if self.bytes_a_second:
             time.sleep(len(block) / self.bytes_a_second)
+        while self.halt_at is not None and self.sent >= self.halt_at:
+            time.sleep(0.01)
         with self.lock:
             self.sent += len(block)
             if self.cuts and self.sent >= self.cuts[0]:

@@ -187,11 +187,13 @@ def command(origin: str, tmp_path: Path, *files: Path, **environment: str) -> su
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_an_interrupted_command_goes_on_where_it_was(how: signal.Signals, large: Path, tmp_path: Path) -> None:
     size = large.stat().st_size
-    with way_to_server(tmp_path, Way(bytes_a_second=8 * MEGABYTE)) as (origin, way):
+    halt = int(0.8 * size)  # a whole part of 8 MiB, and some of the next
+    with way_to_server(tmp_path, Way(halt_at=halt)) as (origin, way):
         first = command(origin, tmp_path, large)
-        wait_for(lambda: way.sent > 0.8 * size)  # a whole part of 8 MiB, and some of the next
+        wait_for(lambda: way.sent >= halt)
         first.send_signal(how)
         output, errors = first.communicate(timeout=30)
+        way.halt_at = None
         assert output == ""
         assert first.returncode == (130 if how is signal.SIGINT else -how)
         assert ("The same command goes on" in errors) is (how is signal.SIGINT)

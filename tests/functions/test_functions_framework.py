@@ -111,6 +111,9 @@ def cloud(firestore_host: str, pubsub_host: str, tmp_path_factory: pytest.TempPa
         "GOOGLE_CLOUD_PROJECT": project,
         "MEDIA_BUCKET": BUCKET,
         "EVIDENCE_BUCKET": BUCKET,
+        "TIMER_QUEUE": f"projects/{project}/locations/local/queues/timers",
+        "TIMER_ACCOUNT": "timer",
+        "CLOUD_TASKS_ENDPOINT": f"127.0.0.1:{emulators.free_port()}",  # of which nothing here is asked
         "SIGHTLINE_API_TOKEN": TOKEN,
     }
     client = firestore.Client(project=project)

@@ -18,6 +18,8 @@ FUNCTIONS = sorted(topology.load().functions)
 ENVIRONMENT = {
     "GOOGLE_CLOUD_PROJECT": "demo-bundle",
     "MEDIA_BUCKET": "media",
+    "TIMER_QUEUE": "projects/p/locations/l/queues/timers",
+    "TIMER_ACCOUNT": "timer",
     "EVIDENCE_BUCKET": "evidence",
     "SIGHTLINE_API_TOKEN": "token",
 }

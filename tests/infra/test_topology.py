@@ -52,6 +52,7 @@ def test_the_settings_are_those_the_function_loads(function: str) -> None:
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_required_variables_are_ones_the_deployment_knows(function: str) -> None:
     known = {"GOOGLE_CLOUD_PROJECT", "SIGHTLINE_API_TOKEN"} | {b.variable for b in DECLARED.buckets.values()}
+    known |= {a.variable for a in DECLARED.accounts.values()} | {q.variable for q in DECLARED.queues.values()}
     needed = settings.variables(getattr(settings, DECLARED.functions[function].settings))
     assert {name for name, required in needed.items() if required} <= known
 
@@ -104,6 +105,8 @@ def test_a_function_that_estimates_its_cost_is_told_its_size(function: str) -> N
         "GOOGLE_CLOUD_PROJECT": "p",
         "SIGHTLINE_API_TOKEN": "t",
         "MEDIA_BUCKET": "b",
+        "TIMER_QUEUE": "q",
+        "TIMER_ACCOUNT": "a",
         "EVIDENCE_BUCKET": "b",
     }
     loaded = settings.load(getattr(settings, declared.settings), own)

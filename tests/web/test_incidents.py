@@ -278,6 +278,8 @@ class TestReading:
         assert shown["links"] == {
             "timeline": f"{path}/timeline",
             "images": f"{path}/images",
+            "views": f"{path}/views",
+            "evidence": f"{path}/evidence",
             "alerts": f"/alerts?incident_id={signal['incident_id']}",
         }
 

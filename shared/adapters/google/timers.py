@@ -19,7 +19,7 @@ from google.protobuf import timestamp_pb2
 
 from shared.adapters.google.analyser_calls import plain_channel
 from shared.adapters.google.bus import TRANSIENT
-from shared.errors import Retryable, SettingsError
+from shared.errors import Retryable
 from shared.ports import OutgoingMessage
 
 PUBSUB = "https://pubsub.googleapis.com"
@@ -39,7 +39,7 @@ class CloudTimers:
         client: tasks_v2.CloudTasksClient,
         project: str,
         queue: str,
-        account: str | None,
+        account: str,
         *,
         publish_origin: str = PUBSUB,
     ) -> None:
@@ -72,21 +72,15 @@ class CloudTimers:
             headers={"Content-Type": "application/json"},
             body=json.dumps({"messages": [content]}).encode(),
         )
-        if self._account is not None:
-            request.oauth_token = tasks_v2.OAuthToken(service_account_email=self._account, scope=SCOPE)
+        request.oauth_token = tasks_v2.OAuthToken(service_account_email=self._account, scope=SCOPE)
         return request
 
 
-def connect(
-    project: str, queue: str | None, account: str | None, *, emulated: tuple[str, str] | None = None
-) -> CloudTimers:
-    """Cloud Tasks with the function's own credentials.
+def connect(project: str, queue: str, account: str, *, emulated: tuple[str, str] | None = None) -> CloudTimers:
+    """Cloud Tasks with the function's own credentials; `account` publishes what is due.
 
-    `emulated`: host:port of an emulator, which is asked without any, and the origin to which its tasks publish. Raises
-    `SettingsError` without a queue, or, but for an emulator, without an account: alerts would never go on.
+    `emulated`: host:port of an emulator, which is asked without any, and the origin to which its tasks publish.
     """
-    if queue is None or (account is None and emulated is None):
-        raise SettingsError("TIMER_QUEUE and TIMER_ACCOUNT must be set: without them no alert reaches a second round")
     if emulated is None:
         return CloudTimers(tasks_v2.CloudTasksClient(), project, queue, account)
     endpoint, origin = emulated
