@@ -30,6 +30,9 @@ MAX_PAGES = 200
 
 _MAX_PARTS = 20_000
 # A progressive JPEG is drawn over once a scan; encoders make a dozen at most, with a few tables each.
+# A progressive JPEG is drawn once for each scan. Encoders make about ten; a hundred of an almost empty picture cost
+# a few bytes and ten seconds.
+MAX_SCANNED_PIXELS = 600_000_000
 _MAX_MARKERS = 128
 _MAX_TAGS = 512
 _MAX_STRIPS = 65_536
@@ -174,7 +177,10 @@ def _walk_jpeg(data: bytes) -> PictureLayout:
     if size is None:
         raise damaged("it has no header")
     _require_size(*size)
-    kept.append(data[start : _end_of_scans(data, at)])
+    end, scans = _end_of_scans(data, at)
+    if scans * size[0] * size[1] > MAX_SCANNED_PIXELS:
+        raise _too_large(f"all its scans together may have at most {MAX_SCANNED_PIXELS // 1_000_000} megapixels")
+    kept.append(data[start:end])
     return PictureLayout("jpeg", *size, (_USUAL_SECONDS,), orientation, b"".join(kept))
 
 
@@ -193,15 +199,17 @@ def _jpeg_segment(data: bytes, at: int) -> tuple[int, int, int]:
     return marker, at, at + 2 + length
 
 
-def _end_of_scans(data: bytes, at: int) -> int:
-    """Where the image ends, given where its first scan's entropy-coded data begins."""
+def _end_of_scans(data: bytes, at: int) -> tuple[int, int]:
+    """Where the image ends, given where its first scan's entropy-coded data begins, and how many scans it has."""
+    scans = 1
     for _ in range(_MAX_MARKERS):
         match = _MARKER.search(data, at)
         if match is None:
             raise damaged("it ends too early")
         marker, at = match[1][0], match.end()
         if marker == _EOI:
-            return at
+            return at, scans
+        scans += marker == _SOS
         at += 0 if marker in _ALONE else struct.unpack_from(">H", data, at)[0]
     raise damaged("it is drawn in too many scans")
 

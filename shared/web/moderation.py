@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -27,6 +28,8 @@ from shared.domain.moderation.receipts import Verdict
 from shared.errors import Malformed, Retryable
 from shared.handlers import moderation_batch
 from shared.handlers.moderation_batch import MAX_ITEMS, Answer, Batch, Item, moderate_batch
+from shared.ports import Caller
+from shared.web.callers import Operator
 
 MAX_REQUEST_BYTES = 32 << 20
 """Where Cloud Run ends a request; `data:` URLs of 50 pictures may be larger than that."""
@@ -126,8 +129,8 @@ def router(deps: Callable[[], moderation_batch.Deps]) -> APIRouter:
     desk = _Desk(deps)
 
     @routes.post("/moderate", max_body_size=MAX_REQUEST_BYTES)
-    async def moderate(asked: ModerateRequest) -> ModerateReply:
-        return await desk.serve(asked)
+    async def moderate(asked: ModerateRequest, caller: Operator) -> ModerateReply:
+        return await desk.serve(asked, caller)
 
     @routes.get("/confidence-levels")
     def get_confidence_levels() -> dict[str, Any]:
@@ -149,19 +152,21 @@ class _Desk:
         self._free = threading.BoundedSemaphore(MAX_REQUESTS)
         self._threads = ThreadPoolExecutor(MAX_REQUESTS, thread_name_prefix="batch")
 
-    async def serve(self, asked: ModerateRequest) -> ModerateReply:
+    async def serve(self, asked: ModerateRequest, caller: Caller) -> ModerateReply:
         items = _items(asked.media_list)
         if not self._free.acquire(blocking=False):
             raise Retryable(f"{MAX_REQUESTS} batches are under way")
         try:
-            work = partial(contextvars.copy_context().run, self._moderate, items, asked)
+            work = partial(contextvars.copy_context().run, self._moderate, items, asked, caller)
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
             self._free.release()
 
-    def _moderate(self, items: Sequence[Item], asked: ModerateRequest) -> ModerateReply:
+    def _moderate(self, items: Sequence[Item], asked: ModerateRequest, caller: Caller) -> ModerateReply:
         began = time.monotonic()
         deps = self._deps()
+        if caller.places is not None:  # which of the stored objects are of their places, their names don't tell
+            deps = replace(deps, sources=replace(deps.sources, shelves=()))
         answers = moderate_batch(Batch(items, asked.strict_mode, asked.cache_results), deps)
         return _reply(answers, deps.profiles.of(strict=asked.strict_mode), time.monotonic() - began)
 

@@ -153,3 +153,15 @@ def test_nobody_uploads_for_a_place_that_is_not_theirs(
     headers = {"Authorization": f"Bearer the-token-of-{who}"}
     reply = client.post("/video/upload-url", json={"source_id": source_id}, headers=headers)
     assert (reply.status_code, "detail" in reply.json()) == (status, status == 403)
+
+
+@pytest.mark.parametrize(
+    ("who", "code"), [("everywhere", "not_found"), ("gate", "access_denied"), ("nowhere", "access_denied")]
+)
+def test_stored_uploads_are_moderated_for_those_who_see_all(client: TestClient, who: str, code: str) -> None:
+    """The name of an object does not tell whose place it is of."""
+    item = {"id": "a", "type": "image", "url": "gs://sightline-media/media/absent"}
+    asked = client.post(
+        "/moderate", json={"media_list": [item]}, headers={"Authorization": f"Bearer the-token-of-{who}"}
+    )
+    assert asked.json()["results"][0]["error"]["code"] == code

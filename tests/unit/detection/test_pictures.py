@@ -418,6 +418,15 @@ def test_a_jpeg_is_not_drawn_over_for_ever() -> None:
     assert "scans" in refused(data[:-2] + last_scan * 1000 + data[-2:]).sentence
 
 
+def test_a_large_picture_in_many_scans_is_refused_before_it_is_drawn() -> None:
+    """Each scan is drawn over the whole picture: a hundred of them, almost empty, cost ten seconds of a processor."""
+    data = encode(Image.new("L", (7000, 7000)), "JPEG", progressive=True)
+    last_scan = data[data.rindex(b"\xff\xda") : -2]
+    few = data[:-2] + last_scan + data[-2:]
+    assert read(few).width == 7000
+    assert "all its scans together" in refused(data[:-2] + last_scan * 40 + data[-2:]).sentence
+
+
 @pytest.mark.parametrize("kind", [*FORMATS, "animated GIF", "animated WEBP", "animated PNG"])
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(cut=st.integers(0, 400), at=st.integers(0, 400), noise=st.binary(max_size=8))
