@@ -20,6 +20,14 @@ def require_emulators() -> None:
     pytest.skip(f"left out: {reason}")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuses a pytest whose node ids xdist can't change: then every worker starts every stack of emulators itself."""
+    marked = [item for item in items if item.get_closest_marker("xdist_group")]
+    if config.getoption("loadgroup", default=False) and not all("@" in item.nodeid for item in marked):
+        raise pytest.UsageError("pytest-xdist can't group tests with this version of pytest")
+
+
 @pytest.fixture(scope="session")
 def firestore_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """`host:port` of a running Firestore emulator, also set as FIRESTORE_EMULATOR_HOST."""
