@@ -107,8 +107,13 @@ def check_timeline(client: SightlineClient, asset_id: str) -> None:
     assert client.contact_sheet(asset_id).startswith(b"\xff\xd8\xff")
 
 
-def check_direct_analysis(client: SightlineClient, fight: Path, folder: Path) -> None:
-    """A file sent to be analysed at once is answered as the pipeline would have, and opens no incident."""
+def check_direct_analysis(client: SightlineClient, folder: Path) -> None:
+    """A file sent to be analysed at once is answered as the pipeline would have, and opens no incident.
+
+    Nobody has seen it before: of a known one the pipeline takes over what it has been told, a description among it.
+    """
+    fight = folder / "seen-by-nobody.mp4"
+    draw_fight_clip(fight, 15, seed=3)
     direct = client.analyse(fight, sensitivity="0.5")
     asset_id = send(client, fight, source_id="the-long-way")
     client.wait_until_ended(asset_id, timeout=TIMEOUT_SECONDS)
@@ -260,7 +265,8 @@ def check_incident(http: httpx.Client, place: str) -> None:
     link = http.get(f"{path}/images/{image['image_id']}", follow_redirects=False)
     assert (link.status_code, link.headers["cache-control"]) == (307, "no-store")
     _check_link(link.headers["location"])
-    assert len(http.get(f"{path}/views").raise_for_status().json()["views"]) == 1
+    views = http.get(f"{path}/views").raise_for_status().json()["views"]
+    assert sorted(view["purpose"] for view in views) == ["link", "reply"]
 
     (alert,) = _until(lambda: http.get("/alerts", params={"incident_id": incident_id}).json()["alerts"])
     declined = http.post(f"/alerts/{alert['alert_id']}/decline", json={"guard_id": f"guard of {place}"})
