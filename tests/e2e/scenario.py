@@ -107,13 +107,8 @@ def check_timeline(client: SightlineClient, asset_id: str) -> None:
     assert client.contact_sheet(asset_id).startswith(b"\xff\xd8\xff")
 
 
-def check_direct_analysis(client: SightlineClient, folder: Path) -> None:
-    """A file sent to be analysed at once is answered as the pipeline would have, and opens no incident.
-
-    Nobody has seen it before: of a known one the pipeline takes over what it has been told, a description among it.
-    """
-    fight = folder / "seen-by-nobody.mp4"
-    draw_fight_clip(fight, 15, seed=3)
+def check_direct_analysis(client: SightlineClient, fight: Path, folder: Path) -> None:
+    """A file sent to be analysed at once is answered as the pipeline would have, and opens no incident."""
     direct = client.analyse(fight, sensitivity="0.5")
     asset_id = send(client, fight, source_id="the-long-way")
     client.wait_until_ended(asset_id, timeout=TIMEOUT_SECONDS)

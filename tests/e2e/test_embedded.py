@@ -44,8 +44,8 @@ def test_bad_files_fail_clearly_and_harm_nothing(client: SightlineClient, fight:
     scenario.check_bad_files(client, tmp_path, fight)
 
 
-def test_a_file_may_be_analysed_at_once(client: SightlineClient, tmp_path: Path) -> None:
-    scenario.check_direct_analysis(client, tmp_path)
+def test_a_file_may_be_analysed_at_once(client: SightlineClient, fight: Path, tmp_path: Path) -> None:
+    scenario.check_direct_analysis(client, fight, tmp_path)
 
 
 def test_a_still_picture_is_moderated(client: SightlineClient, tmp_path: Path) -> None:

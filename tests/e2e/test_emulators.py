@@ -116,6 +116,7 @@ def test_gemini_may_fail_in_every_way_once_and_every_analysis_completes(
     for asset_id in sent:
         client.wait_until_ended(asset_id, timeout=2 * scenario.TIMEOUT_SECONDS)
     assert gemini.left_to_fail("generate") == 0
+    gemini.fail("generate", "blocked_prompt")
     found = [client.analysis(asset_id) for asset_id in sent]
     assert {(each["state"], each["complete"], each["overallRisk"]) for each in found} == {("done", True, "high")}
     missing = [(part["stage"], part["code"]) for each in found for part in each["missing"]]
@@ -270,8 +271,8 @@ def test_bad_files_fail_clearly_and_harm_nothing(client: SightlineClient, fight:
     scenario.check_bad_files(client, tmp_path, fight)
 
 
-def test_a_file_may_be_analysed_at_once(client: SightlineClient, tmp_path: Path) -> None:
-    scenario.check_direct_analysis(client, tmp_path)
+def test_a_file_may_be_analysed_at_once(client: SightlineClient, fight: Path, tmp_path: Path) -> None:
+    scenario.check_direct_analysis(client, fight, tmp_path)
 
 
 def test_a_stage_is_replayed_and_a_verdict_judged(client: SightlineClient, fight: Path) -> None:

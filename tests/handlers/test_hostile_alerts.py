@@ -156,7 +156,7 @@ class Scene:
         return self.pipeline.documents.query(Query(collection), limit=10_000).documents
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(40))
 def test_nobody_is_forgotten_and_nobody_called_twice(pipeline: Pipeline, seed: int) -> None:
     scene = Scene(pipeline, seed)
     scene.signal()

@@ -22,7 +22,7 @@ from tests.fakes import ManualClock
 from tests.handlers.pipeline import LEASE, SUBSCRIBERS, Pipeline, WordDetector
 from tests.hostile import HostileDocuments, HostileWorld
 
-SEEDS = 72
+SEEDS = 36
 SEEDS_A_TEST = 12
 TOPICS = {**SUBSCRIBERS, "media-analysed": [], "incident-opened": [], "incident-changed": []}
 LEARNT = {"fight": 0.2, "scuffle": 0.9}
