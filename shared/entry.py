@@ -61,10 +61,8 @@ class ScheduledFunction:
 
     def answer(self, headers: Mapping[str, str], body: bytes) -> tuple[str, int]:
         """Handles one push, and acknowledges it unless not even a broken envelope could be recorded."""
-        return _answer(headers, body, partial(receive_tick, self.name, self.perform), self._reject)
-
-    def _reject(self, delivery: Delivery, error: Malformed) -> None:
-        record_rejection(self.name, delivery, error, self.documents, self.clock)
+        reject = partial(record_rejection, self.name, documents=self.documents, clock=self.clock)
+        return _answer(headers, body, partial(receive_tick, self.name, self.perform), reject)
 
 
 @dataclass(frozen=True)
@@ -79,10 +77,8 @@ class NewsFunction:
     def answer(self, headers: Mapping[str, str], body: bytes) -> tuple[str, int]:
         """Handles one push: acknowledged (204) when it was handled or recorded as rejected, else to be repeated."""
         receive_one = partial(receive_news, self.name, self.handle, self.documents, self.clock)
-        return _answer(headers, body, receive_one, self._reject)
-
-    def _reject(self, delivery: Delivery, error: Malformed) -> None:
-        record_rejection(self.name, delivery, error, self.documents, self.clock)
+        reject = partial(record_rejection, self.name, documents=self.documents, clock=self.clock)
+        return _answer(headers, body, receive_one, reject)
 
 
 Handle = Callable[[Delivery], None]
