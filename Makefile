@@ -9,10 +9,10 @@ BIN := $(VENV)/bin
 PORT ?= 8080
 DATA ?= data
 
-.PHONY: help demo serve test check format bench emulators bundle lock clean
+.PHONY: help demo serve test check format bench emulators infra-test bundle lock clean
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/.local  ## run the main job on a clip and show its result (VIDEO=path for your own)
 	@$(BIN)/python -m local demo $(if $(VIDEO),"$(VIDEO)")
@@ -39,6 +39,9 @@ bench: $(VENV)/.dev  ## what SPEC §9 asks for, as tables
 
 emulators: $(VENV)/.dev  ## the functions as deployed, on the official emulators, behind one origin (PORT=)
 	$(BIN)/python -m local emulators --port $(PORT)
+
+infra-test: $(VENV)/.dev  ## the Terraform: form, arguments, validity, its tests (offline, or with the real provider)
+	$(BIN)/python -m infra.terraform
 
 bundle: $(VENV)/.dev  ## a zip a function, in dist/
 	$(BIN)/python -m infra.bundle

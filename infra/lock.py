@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from infra import topology
 
 LOCK = "requirements.lock"
+CHECKOV = "infra/checkov.txt"
+"""What checkov's own environment holds; the one file that is not constrained by the lock."""
 OPTIONS = [
     "--universal",
     "--fork-strategy",
@@ -34,14 +36,14 @@ EXTRAS = re.compile(r"^(?P<name>[a-z0-9.-]+)\[[a-z0-9,-]+\](?P<pin>==.*(?:\n    
 def targets() -> dict[str, str]:
     """Each file to compile and the dependency group it comes from; the lock first, as the others depend on it."""
     functions = {f"functions/{name}/requirements.txt": name for name in sorted(topology.load().functions)}
-    return {LOCK: "dev", "local/requirements.txt": "local", **functions}
+    return {LOCK: "dev", "local/requirements.txt": "local", CHECKOV: "checkov", **functions}
 
 
 def compile_group(name: str, group: str, *, upgrade: bool) -> None:
     """Writes one file; without `upgrade`, versions it already names stay while they fit."""
     command = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "--group", group, *OPTIONS]
     command += ["--custom-compile-command", "make lock", "--output-file", name]
-    if name != LOCK:
+    if name not in {LOCK, CHECKOV}:
         command += ["--constraint", LOCK]
     if upgrade:
         command += ["--upgrade"]

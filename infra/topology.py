@@ -95,8 +95,11 @@ class Function(_Strict):
 
     triggers: list[str] = Field(default_factory=list)
     routes: list[str] = Field(default_factory=list)
+    public: bool = False
     publishes: list[str] = Field(default_factory=list)
     settings: str
+    variables: list[str] = Field(default_factory=list)
+    secrets: list[str] = Field(default_factory=list)
     environment: dict[str, str] = Field(default_factory=dict)
     memory: int
     cpu: float
@@ -123,10 +126,14 @@ class IndexDeclaration(_Strict):
 
 
 class Topology(_Strict):
-    """The whole of `pipeline.yaml`."""
+    """The whole of `pipeline.yaml`. `secrets`: environment variables, each with the name of its secret."""
 
+    runtime: str
     topics: list[str]
     buckets: dict[str, Bucket]
+    common_variables: list[str]
+    emulator_variables: list[str]
+    secrets: dict[str, str]
     accounts: dict[str, Account]
     schedules: list[Schedule]
     queues: dict[str, Queue]

@@ -1,0 +1,3 @@
+# The least that a deployment is told, and what most will want to say. Copy it, one file an environment.
+project_id = "sightline-example"
+region     = "europe-west1"

