@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.load_on_paper import day, demand, fleet, report
+from bench.load_on_paper import SIZES, day, demand, fleet, report
 from infra import topology
 
 AT = datetime(2026, 11, 21, tzinfo=UTC)
@@ -71,3 +71,11 @@ def test_the_limit_that_breaks_first_is_the_first_that_is_used_up_as_fleets_grow
     after = report.sheet(int(first.breaks_at(1_000) * 2), AT).strains
     assert after[0].limit == first.limit
     assert after[0].share > 1
+
+
+def test_the_costs_in_the_handbook_are_the_computed_ones() -> None:
+    """`python -m bench load_on_paper` prints the same table; put it between the marks when a price or a count changes."""
+    handbook = (topology.ROOT / "docs" / "operations.md").read_text()
+    table = handbook.split("<!-- costs -->")[1].split("<!-- end of costs -->")[0]
+    written = [[cell.strip() for cell in line.strip("| ").split("|")] for line in table.strip().splitlines()[2:]]
+    assert written == report.cost_rows([report.sheet(cameras, AT) for cameras in SIZES])
