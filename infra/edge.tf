@@ -21,7 +21,7 @@ module "edge" {
 }
 
 locals {
-  public_functions = { for name, function in local.http_functions : name => function if try(function.public, false) }
+  public_functions = { for name, function in local.http_functions : name => function if try(function.public, false) && !can(function.platform) }
 }
 
 output "address" {
