@@ -14,6 +14,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PIPELINE = ROOT / "infra" / "pipeline.yaml"
 
 
+Platform = Literal["function", "service"]
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -110,8 +113,12 @@ class Queue(_Strict):
 
 
 class Function(_Strict):
-    """One deployed function: an event function has `triggers` (topics), an HTTP function `routes`. `memory` in MiB."""
+    """One deployed function: an event function has `triggers` (topics), an HTTP function `routes`. `memory` in MiB.
 
+    `platform` `service`: a plain Cloud Run service, started by its `Procfile`: functions-framework has no WebSocket.
+    """
+
+    platform: Platform = "function"
     triggers: list[str] = Field(default_factory=list)
     routes: list[str] = Field(default_factory=list)
     public: bool = False
