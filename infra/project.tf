@@ -7,7 +7,7 @@
 # logging, cloudkms. Uploads by signed URL come from outside: the perimeter needs an ingress rule for the signer's account
 # on the bucket of media, and functions leave by a connector (`vpc_connector`).
 locals {
-  services = toset(concat(
+  apis = toset(concat(
     [
       "aiplatform.googleapis.com",
       "artifactregistry.googleapis.com",
@@ -54,7 +54,7 @@ module "project" {
   source = "./modules/project"
 
   project_id = var.project_id
-  services   = local.services
+  apis       = local.apis
 }
 
 resource "google_project_iam_audit_config" "this" {

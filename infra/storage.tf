@@ -1,4 +1,12 @@
 # Everything that is kept as objects. Nothing here deletes what a legal hold may concern: see `lifecycle` in the topology.
+locals {
+  # What functions must know of who may reach objects from outside.
+  access_settings = {
+    ALLOWED_ORIGINS = join(",", var.allowed_origins)
+    EVIDENCE_URLS   = var.evidence_public ? "public" : "signed"
+  }
+}
+
 module "storage" {
   source = "./modules/storage"
 

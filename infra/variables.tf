@@ -1,36 +1,3 @@
-variable "project_id" {
-  description = "The Google Cloud project everything lies in: one environment, one project."
-  type        = string
-
-  validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
-    error_message = "A project id has 6 to 30 lower-case letters, digits and hyphens, begins with a letter and does not end with a hyphen."
-  }
-}
-
-variable "region" {
-  description = "Where functions, queues and buckets are."
-  type        = string
-  default     = "europe-west1"
-
-  validation {
-    condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
-    error_message = "This is no region, such as europe-west1 or us-central1."
-  }
-}
-
-variable "bucket_prefix" {
-  description = "What the buckets' names begin with; the project's id if null."
-  type        = string
-  default     = null
-}
-
-variable "labels" {
-  description = "Labels of everything that can bear them."
-  type        = map(string)
-  default     = {}
-}
-
 variable "allowed_origins" {
   description = "Origins of web pages, such as https://dashboard.example.org, that may upload with signed URLs and call the API from a browser."
   type        = list(string)
@@ -60,6 +27,18 @@ variable "backup_days" {
   default     = 28
 }
 
+variable "bucket_prefix" {
+  description = "What the buckets' names begin with; the project's id if null."
+  type        = string
+  default     = null
+}
+
+variable "bundles" {
+  description = "The folder of the functions' bundles, which `make bundle` fills."
+  type        = string
+  default     = "../dist"
+}
+
 variable "deletion_protection" {
   description = "Whether what holds data can't be destroyed by mistake. Set it to false, and apply, before an environment is torn down."
   type        = bool
@@ -84,6 +63,23 @@ variable "firestore_location" {
   default     = null
 }
 
+variable "function_overrides" {
+  description = "Sizes and bounds of single functions, where they shall not be the topology's: memory in MiB, instances kept warm, …"
+  type = map(object({
+    memory        = optional(number)
+    cpu           = optional(number)
+    concurrency   = optional(number)
+    min_instances = optional(number)
+    max_instances = optional(number)
+  }))
+  default = {}
+
+  validation {
+    condition     = length(setsubtract(keys(var.function_overrides), keys(local.functions))) == 0
+    error_message = "There is no such function: ${join(", ", setsubtract(keys(var.function_overrides), keys(local.functions)))}."
+  }
+}
+
 variable "kms_key" {
   description = "The whole name of a Cloud KMS key in the same region, by which everything stored is encrypted; null: keys of Google's."
   type        = string
@@ -95,10 +91,69 @@ variable "kms_key" {
   }
 }
 
+variable "labels" {
+  description = "Labels of everything that can bear them."
+  type        = map(string)
+  default     = {}
+}
+
+variable "live_image" {
+  description = "The image of the service of streams, best by its digest; null leaves it out, and /stream with it."
+  type        = string
+  default     = null
+}
+
+variable "project_id" {
+  description = "The Google Cloud project everything lies in: one environment, one project."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
+    error_message = "A project id has 6 to 30 lower-case letters, digits and hyphens, begins with a letter and does not end with a hyphen."
+  }
+}
+
+variable "region" {
+  description = "Where functions, queues and buckets are."
+  type        = string
+  default     = "europe-west1"
+
+  validation {
+    condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
+    error_message = "This is no region, such as europe-west1 or us-central1."
+  }
+}
+
 variable "secret_version" {
   description = "Raise it by one to have the given tokens written again, as new versions."
   type        = number
   default     = 1
+}
+
+variable "settings" {
+  description = "Environment variables that say how the functions decide (README, Settings), for every function that reads them."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = length(setintersection(keys(var.settings), keys(local.topology.secrets))) == 0
+    error_message = "The values of these lie in Secret Manager, not among the settings: ${join(", ", setintersection(keys(var.settings), keys(local.topology.secrets)))}."
+  }
+
+  validation {
+    condition     = length(setintersection(keys(var.settings), local.topology.emulator_variables)) == 0
+    error_message = "These are for emulators, never for a deployment: ${join(", ", setintersection(keys(var.settings), local.topology.emulator_variables))}."
+  }
+
+  validation {
+    condition     = length(setintersection(keys(var.settings), local.derived_names)) == 0
+    error_message = "The deployment itself says these: ${join(", ", setintersection(keys(var.settings), local.derived_names))}."
+  }
+
+  validation {
+    condition     = length(setsubtract(keys(var.settings), concat(tolist(local.read_names), local.derived_names, keys(local.topology.secrets), local.topology.emulator_variables))) == 0
+    error_message = "No function reads these settings: ${join(", ", setsubtract(keys(var.settings), concat(tolist(local.read_names), local.derived_names, keys(local.topology.secrets), local.topology.emulator_variables)))}."
+  }
 }
 
 variable "soft_delete_days" {
@@ -123,4 +178,10 @@ variable "user_tokens_exist" {
   description = "Whether the secret of users' tokens has a value already, so that functions are told it."
   type        = bool
   default     = false
+}
+
+variable "vpc_connector" {
+  description = "The whole name of a Serverless VPC Access connector that all the functions' traffic leaves by, as a service perimeter wants it; null for none. Webhooks then need Cloud NAT."
+  type        = string
+  default     = null
 }

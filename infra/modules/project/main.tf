@@ -1,6 +1,6 @@
 # The APIs that Sightline uses, and who Google's own service agents are in this project.
 resource "google_project_service" "this" {
-  for_each = var.services
+  for_each = var.apis
 
   project = var.project_id
   service = each.key

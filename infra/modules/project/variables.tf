@@ -3,12 +3,12 @@ variable "project_id" {
   type        = string
 }
 
-variable "services" {
+variable "apis" {
   description = "The APIs to enable, by their host names."
   type        = set(string)
 
   validation {
-    condition     = alltrue([for service in var.services : can(regex("^[a-z0-9]+[.]googleapis[.]com$", service))])
-    error_message = "A service is named like storage.googleapis.com."
+    condition     = alltrue([for api in var.apis : can(regex("^[a-z0-9]+[.]googleapis[.]com$", api))])
+    error_message = "An API is named like storage.googleapis.com."
   }
 }
