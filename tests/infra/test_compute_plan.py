@@ -189,13 +189,15 @@ def test_roles_are_the_topologys_and_on_what_it_names(planned: Planned) -> None:
             for f in planned("google_service_account_iam_member")
         ),
     }
+    bearers = {name: function.roles for name, function in DECLARED.functions.items()}
+    bearers |= {name: acting.roles for name, acting in DECLARED.accounts.items()}
     wanted = {
         (account(name), role.role, role.resource.replace("account/", "account/sightline-"))
-        for name, bearer in {**DECLARED.functions, **DECLARED.accounts}.items()
-        for role in bearer.roles
+        for name, roles in bearers.items()
+        for role in roles
         if not role.resource.startswith("bucket/")
     }
-    ours = {account(name) for name in {**DECLARED.functions, **DECLARED.accounts}}
+    ours = {account(name) for name in bearers}
     assert {grant for grant in granted if grant[0] in ours} == wanted
 
 

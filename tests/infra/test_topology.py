@@ -83,8 +83,9 @@ def test_roles_are_granted_on_what_there_is() -> None:
         *(f"queue/{name}" for name in DECLARED.queues),
         *(f"account/{name}" for name in DECLARED.accounts),
     }
-    bearers = [*DECLARED.functions.values(), *DECLARED.accounts.values()]
-    assert {role.resource for bearer in bearers for role in bearer.roles} <= there
+    granted = [role for function in DECLARED.functions.values() for role in function.roles]
+    granted += [role for account in DECLARED.accounts.values() for role in account.roles]
+    assert {role.resource for role in granted} <= there
     assert set(DECLARED.delivery.retention_of) <= set(DECLARED.topics)
 
 
