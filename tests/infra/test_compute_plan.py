@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from infra import terraform, topology
 from shared import settings
+from tests.infra.planned import resources
 
 pytestmark = pytest.mark.xdist_group("terraform")
 
@@ -25,19 +27,7 @@ Planned = Callable[[str], list[dict[str, Any]]]
 @pytest.fixture(scope="session")
 def planned(example_plan: dict[str, Any]) -> Planned:
     """Gives the arguments of all resources of a type."""
-
-    def of_type(kind: str) -> list[dict[str, Any]]:
-        return [
-            found["values"] for found in _all(example_plan["planned_values"]["root_module"]) if found["type"] == kind
-        ]
-
-    return of_type
-
-
-def _all(module: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield from module.get("resources", [])
-    for child in module.get("child_modules", []):
-        yield from _all(child)
+    return partial(resources, example_plan)
 
 
 @pytest.fixture(scope="session")
