@@ -6,7 +6,7 @@ resource "google_billing_budget" "monthly" {
   display_name    = "Sightline ${var.project_id}"
 
   budget_filter {
-    projects        = ["projects/${var.project_id}"]
+    projects        = ["projects/${module.project.number}"]
     calendar_period = "MONTH"
   }
 

@@ -15,7 +15,7 @@ import logging
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from shared.domain.budgets import Choice, Offer, choose_depth
+from shared.domain.budgets import OF_BUDGET, Choice, Offer, choose_depth
 from shared.errors import SightlineError
 from shared.ports import Clock, Documents
 from shared.repositories import spending
@@ -51,7 +51,7 @@ class Spending:
             return choose_depth(offered, 0.0, None)
         spent = spending.total(self.documents, self.analyser, self._today()) / 1e6
         choice = choose_depth(offered, spent, self.budget_usd)
-        if choice.depth is None and choice.reason in BUDGET_REASONS:
+        if choice.depth is None and choice.reason in OF_BUDGET:
             self._log_used_up()
         return choice
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -207,3 +208,19 @@ def test_a_stage_that_is_claimed_again_meanwhile_is_not_called_complete(
     assert raced
     assert bus.messages == []
     assert not assets.get(documents, asset_id).complete
+
+
+def test_how_long_a_client_waited_is_logged_once(
+    pipeline: Pipeline, bus: ListBus, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "shared.completion")
+    asset_id, notification = pipeline.upload("fight")
+    run_through(pipeline, bus, notification)
+    ledger = pipeline.asset(asset_id).stages
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "shared.completion"]
+    began = ledger[Stage.INGEST].started
+    ended = max(record.ended for record in ledger.values() if record.ended)
+    assert began is not None
+    assert (
+        line == f"analysed in {(ended - began).total_seconds():.1f} s for {cost_of(pipeline.asset(asset_id)):.6f} USD"
+    )
