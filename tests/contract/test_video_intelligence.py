@@ -15,6 +15,7 @@ from google.protobuf import any_pb2
 from shared.adapters.embedded.blob_keys import FILE_NAME, local_signing_key
 from shared.adapters.google import analyser_calls, video_intelligence
 from shared.adapters.google.video_intelligence import VideoIntelligence
+from shared.buckets import Buckets
 from shared.errors import AnalyserFailed, Malformed
 from shared.ports import Operation, OperationState, Spotted
 from tests.google_ai_server import GoogleAi, Method, Plan, Spelling, video
@@ -29,14 +30,17 @@ CODES = {
 }
 
 
+BUCKETS = Buckets({"": "media", "annotations/": "results"})
+
+
 @pytest.fixture
 def annotator(google_ai: GoogleAi) -> VideoIntelligence:
-    return video_intelligence.connect("media", endpoint=google_ai.address, start_timeout=3, look_timeout=3)
+    return video_intelligence.connect(BUCKETS, endpoint=google_ai.address, start_timeout=3, look_timeout=3)
 
 
 @pytest.fixture
 def hasty(google_ai: GoogleAi) -> VideoIntelligence:
-    return video_intelligence.connect("media", endpoint=google_ai.address, start_timeout=0.4, look_timeout=0.4)
+    return video_intelligence.connect(BUCKETS, endpoint=google_ai.address, start_timeout=0.4, look_timeout=0.4)
 
 
 @pytest.fixture
@@ -236,5 +240,5 @@ def test_what_is_no_result_is_refused(annotator: VideoIntelligence) -> None:
 def test_without_an_endpoint_it_is_googles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     local_signing_key(tmp_path)
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / FILE_NAME))
-    host = video_intelligence.connect("media").client.transport.host
+    host = video_intelligence.connect(BUCKETS).client.transport.host
     assert host == "videointelligence.googleapis.com:443"

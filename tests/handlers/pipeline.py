@@ -244,7 +244,7 @@ class Pipeline:
     def annotate_deps(self) -> annotate.Deps:
         """What the annotate stage needs."""
         video = self.video or ScriptedVideo()
-        return annotate.Deps(self.documents, self.media, self.clock, video, self.witnesses(), self.profiles)
+        return annotate.Deps(self.documents, self.media, self.clock, video, self.witnesses(), self.profiles, BUCKET)
 
     def observe_deps(self) -> observe.Deps:
         """What observations need."""
