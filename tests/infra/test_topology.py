@@ -6,6 +6,7 @@ import ast
 import importlib
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -53,6 +54,72 @@ def test_required_variables_are_ones_the_deployment_knows(function: str) -> None
     known |= {a.variable for a in DECLARED.accounts.values()} | {q.variable for q in DECLARED.queues.values()}
     needed = settings.variables(getattr(settings, DECLARED.functions[function].settings))
     assert {name for name, required in needed.items() if required} <= known
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_is_told_what_its_settings_read_and_nothing_else(function: str) -> None:
+    declared = DECLARED.functions[function]
+    read = set(settings.variables(getattr(settings, declared.settings)))
+    own = {"FUNCTION_CPU", "FUNCTION_MEMORY_MIB"}
+    chosen = {*declared.variables, *declared.secrets}
+    assert read - {*DECLARED.common_variables, *DECLARED.emulator_variables, *own} == chosen
+    assert {*DECLARED.common_variables} <= read
+
+
+def test_secrets_are_no_variables_and_what_is_for_emulators_is_neither() -> None:
+    variables = {name for function in DECLARED.functions.values() for name in function.variables}
+    secrets = {name for function in DECLARED.functions.values() for name in function.secrets}
+    assert secrets == set(DECLARED.secrets)
+    assert not variables & {*DECLARED.secrets, *DECLARED.common_variables, *DECLARED.emulator_variables}
+
+
+def test_roles_are_granted_on_what_there_is() -> None:
+    there = {
+        "project",
+        *(f"bucket/{name}" for name in DECLARED.buckets),
+        *(f"topic/{name}" for name in DECLARED.topics),
+        *(f"queue/{name}" for name in DECLARED.queues),
+        *(f"account/{name}" for name in DECLARED.accounts),
+    }
+    granted = [role for function in DECLARED.functions.values() for role in function.roles]
+    granted += [role for account in DECLARED.accounts.values() for role in account.roles]
+    assert {role.resource for role in granted} <= there
+    assert set(DECLARED.delivery.retention_of) <= set(DECLARED.topics)
+
+
+@pytest.mark.parametrize("prefix", ["sightline-", "sightline-push-"])
+def test_names_are_short_enough_for_the_ids_of_accounts(prefix: str) -> None:
+    names = {*DECLARED.functions, *DECLARED.accounts} if prefix == "sightline-" else {*DECLARED.event_functions()}
+    assert all(6 <= len(prefix + name) <= 30 for name in names)
+
+
+@pytest.mark.parametrize(
+    ("cpu", "memory"), [(0.08, 128), (0.4, 512), (0.5, 1024), (1, 128), (1, 4096), (2, 8192), (4, 2048), (8, 32768)]
+)
+def test_sizes_that_cloud_run_has(cpu: float, memory: int) -> None:
+    least, most = topology.memory_range(cpu)
+    assert least <= memory <= most
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"cpu": 1, "memory": 4097}, "memory"),
+        ({"cpu": 0.4, "memory": 513, "concurrency": 1}, "memory"),
+        ({"cpu": 4, "memory": 1024}, "memory"),
+        ({"cpu": 3}, "cpu"),
+        ({"cpu": 0.05}, "cpu"),
+        ({"cpu": 0.5, "memory": 256, "concurrency": 2}, "concurrency"),
+        ({"timeout": 541}, "timeout"),
+        ({"timeout": 3601, "triggers": []}, "timeout"),
+        ({"timeout": 0}, "timeout"),
+        ({"min_instances": 21, "max_instances": 20}, "min_instances"),
+    ],
+)
+def test_a_function_that_cloud_run_refuses_is_refused_here(changed: dict[str, Any], named: str) -> None:
+    declared = DECLARED.functions["notify"].model_dump()
+    with pytest.raises(ValidationError, match=named):
+        topology.Function.model_validate({**declared, **changed})
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
