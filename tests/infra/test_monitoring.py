@@ -25,7 +25,7 @@ CLAUSE = re.compile(r'^([\w.]+)(=~|=)"(.*)"$')
 EXTRACT = re.compile(r'^REGEXP_EXTRACT\(jsonPayload\.(\w+), "(.*)"\)$|^EXTRACT\(jsonPayload\.(\w+)\)$')
 
 # What is filled in where a line says one thing and its filter asks for another of several.
-SAMPLES = {
+SAMPLES: dict[str, list[Any]] = {
     "swept": ["worker_silent", "work/1"],
     "given_up": ["worker_lost", "work/1"],
     "denied": ["GET", "/incidents", 401, 1.5],
@@ -107,7 +107,7 @@ def extracted(extractor: str, line: Mapping[str, str]) -> str | None:
 
 
 def logger_of(metric: Mapping[str, Any]) -> str:
-    return re.findall(r'jsonPayload\.logger="([^"]*)"', metric["filter"])[0]
+    return str(re.findall(r'jsonPayload\.logger="([^"]*)"', metric["filter"])[0])
 
 
 def matching(name: str, metric: Mapping[str, Any]) -> list[dict[str, str]]:
