@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -12,6 +12,9 @@ from shared.ports import Index, Order, OutgoingMessage
 
 ROOT = Path(__file__).resolve().parent.parent
 PIPELINE = ROOT / "infra" / "pipeline.yaml"
+
+
+Platform = Literal["function", "service"]
 
 
 class _Strict(BaseModel):
@@ -91,8 +94,12 @@ class Queue(_Strict):
 
 
 class Function(_Strict):
-    """One deployed function: an event function has `triggers` (topics), an HTTP function `routes`. `memory` in MiB."""
+    """One deployed function: an event function has `triggers` (topics), an HTTP function `routes`. `memory` in MiB.
 
+    `platform` `service`: a plain Cloud Run service, started by its `Procfile`: functions-framework has no WebSocket.
+    """
+
+    platform: Platform = "function"
     triggers: list[str] = Field(default_factory=list)
     routes: list[str] = Field(default_factory=list)
     public: bool = False
