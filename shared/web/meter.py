@@ -177,7 +177,7 @@ class Meter:
 
     def _open_windows(self) -> list[Window]:
         """The open minutes as they would be stored; the first one says what was lost."""
-        windows = []
+        windows: list[Window] = []
         for number, (minute, tallies) in enumerate(self._minutes.items(), self._windows_closed):
             name = f"{minute.isoformat()}:{self._instance}:{number}"
             routes = {route: tally.counts() for route, tally in tallies.items()}

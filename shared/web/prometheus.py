@@ -6,7 +6,7 @@ names say `recent`, and none ends in `_total`, `_sum` or `_count`, which would p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from shared.domain.metrics import RECENT, Snapshot, Summary
 from shared.handlers.reading_metrics import Present
@@ -20,8 +20,8 @@ Sample = tuple[Mapping[str, str], float]
 def exposition(present: Present) -> str:
     """The whole text."""
     shown = present.snapshot
-    sessions = [({"state": "active"}, shown.sessions.active), ({"state": "all"}, shown.sessions.total)]
-    families: tuple[tuple[str, str, Iterator[Sample] | list[Sample]], ...] = (
+    sessions: list[Sample] = [({"state": "active"}, shown.sessions.active), ({"state": "all"}, shown.sessions.total)]
+    families: tuple[tuple[str, str, Iterable[Sample]], ...] = (
         ("sightline_window_seconds", "The time that all recent figures are of.", [({}, RECENT.total_seconds())]),
         ("sightline_http_recent_requests", "Requests answered, by route and status.", _requests(shown)),
         ("sightline_http_recent_request_duration_seconds", "Quantiles of the time until a reply.", _quantiles(shown)),
@@ -55,7 +55,7 @@ def _busy(shown: Snapshot) -> Iterator[Sample]:
         yield {"route": route}, counts.seconds
 
 
-def _family(name: str, help_text: str, samples: Iterator[Sample] | list[Sample]) -> str:
+def _family(name: str, help_text: str, samples: Iterable[Sample]) -> str:
     lines = [f"# HELP {name} {help_text}", f"# TYPE {name} gauge"]
     lines += [f"{name}{_labels(labels)} {value:.10g}" for labels, value in samples]
     return "\n".join(lines) + "\n"
