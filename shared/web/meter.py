@@ -172,7 +172,8 @@ class Meter:
                 self._lost = 0
             self._minutes = {}
             self._stored_at = self._told_at = now
-            told = stored.Listeners(self._instance, now, self._sessions(now)) if self._heard else None
+            sessions = self._sessions(now)
+            told = stored.Listeners(self._instance, now, sessions) if sessions.total else None
             return list(self._closed), told
 
     def _open_windows(self) -> list[Window]:
