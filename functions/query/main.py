@@ -16,17 +16,17 @@ from shared.web.meter import Meter
 
 config = settings.load(settings.QuerySettings)
 logs.configure(config.log_level, project=config.project)
-media = cache(lambda: blobs.connect(config.media_bucket))
+results = cache(lambda: blobs.connect(config.results_bucket))
 store, clock = cache(lambda: documents.connect(config.project, config.database)), SystemClock()
 topic = cache(lambda: health.TopicCheck(config.project, "media-uploaded"))
-checks: dict[str, service.Check] = {"blobs": lambda: media().stat("media/health"), "bus": lambda: topic().see()}
+checks: dict[str, service.Check] = {"blobs": lambda: results().stat("analysis/health"), "bus": lambda: topic().see()}
 parts = cache(lambda: components.checks(store(), clock))
 deps = cache(lambda: service.Deps(store(), clock, {**checks, **parts()}, auth_enabled=True))
 
 routers = [part.router(store) for part in (analysis, labels, replays)]
 meter = Meter(store, clock)
 measured = cache(lambda: reading_metrics.Deps(store(), clock, meter.untold))
-routers += [timeline.router(store, media), service.router(deps), metrics.router(measured)]
+routers += [timeline.router(store, results), service.router(deps), metrics.router(measured)]
 known = access.Access(config.callers(), firebase_identities.connect(config.project, config.firebase_keys()))
 application = app.create_app(routers, access=known, allowed_origins=config.allowed_origins, meter=meter)
 

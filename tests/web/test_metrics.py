@@ -512,7 +512,7 @@ LABEL = re.compile(rf'({NAME})="((?:[^"\\\n]|\\["\\n])*)"')
 
 
 def parse(text: str) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
-    """Prometheus's text format 0.0.4, strictly: HELP and TYPE stand before the samples of a name, which are together."""
+    """Prometheus's text format 0.0.4, strictly: HELP and TYPE before a name's samples, which are together."""
     families: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
     kinds: dict[str, str] = {}
     assert text.endswith("\n")
