@@ -24,7 +24,7 @@ from shared.domain.metrics import LiveSessions
 from shared.errors import Malformed, Retryable
 from shared.handlers import snapshots
 from shared.handlers.reading_metrics import Deps
-from shared.ports import Caller, Clock, Documents, Role
+from shared.ports import Caller, Clock, Documents, Query, Role, Set
 from shared.repositories import metrics as stored
 from shared.settings import EmbeddedSettings
 from shared.web import metrics as metric_routes
@@ -333,8 +333,8 @@ def test_minutes_of_another_version_are_left_out(service: Service, store: Sqlite
     client, meter = service()
     client.get("/things/a")
     meter.close()
-    (document,) = store.query(stored.Query(stored.WINDOWS)).documents
-    store.commit([stored.Set(stored.WINDOWS, "odd", {**document.data, "routes": b"not what we write"})])
+    (document,) = store.query(Query(stored.WINDOWS)).documents
+    store.commit([Set(stored.WINDOWS, "odd", {**document.data, "routes": b"not what we write"})])
     assert told(client)["routes"]["/things/{thing_id}"]["count"] == 1
 
 
