@@ -17,12 +17,12 @@ from infra import terraform, topology
 from local.gateway import function_for
 from tests.infra.planned import resources
 
+pytestmark = pytest.mark.xdist_group("terraform")
+
 DECLARED = topology.load()
 PUBLIC = {name: function for name, function in DECLARED.http_functions().items() if function.public}
 PAGE = "tests/infra/dashboard"
 IMAGE = "europe-west1-docker.pkg.dev/sightline-example/images/live@sha256:" + "0" * 64
-pytestmark = pytest.mark.xdist_group("terraform")
-
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 BROWSER = "text/html,application/xhtml+xml,*/*;q=0.8"
 
