@@ -21,7 +21,7 @@ store = cache(lambda: documents.connect(config.project, config.database))
 topic = cache(lambda: health.TopicCheck(config.project, "media-uploaded"))
 checks: dict[str, service.Check] = {"blobs": lambda: results().stat("analysis/health"), "bus": lambda: topic().see()}
 parts = cache(lambda: components.checks(store(), SystemClock()))
-deps = cache(lambda: service.Deps(store(), SystemClock(), {**checks, **parts()}, auth_enabled=True))
+deps = cache(lambda: service.Deps(store(), SystemClock(), {**checks, **parts()}, True, config.ws_enabled))
 
 routers = [part.router(store) for part in (analysis, labels, replays)]
 routers += [timeline.router(store, results), service.router(deps)]

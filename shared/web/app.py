@@ -22,6 +22,7 @@ from shared.errors import InvalidKey, Permanent, Retryable
 from shared.web.access import Access
 from shared.web.callers import Rules
 from shared.web.middleware import UNAVAILABLE, AccessRequired, DeclaredLengthLimit, RequestContext, error_body, pause
+from shared.web.sockets import SocketAccess
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ def create_app(routers: Sequence[APIRouter], *, access: Access | None, allowed_o
         app.add_middleware(
             CORSMiddleware, allow_origins=list(allowed_origins), allow_methods=["*"], allow_headers=["*"]
         )
+    app.add_middleware(SocketAccess, access=access, allowed_origins=allowed_origins)
     app.add_middleware(RequestContext)
     return app
 
