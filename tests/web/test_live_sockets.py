@@ -7,7 +7,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,8 @@ class Place(Service):
     def open(self, token: str | None = "all", query: str = "", **options: Any) -> ClientConnection:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         url = f"ws://127.0.0.1:{self.port}/stream{query}"
-        return connect(url, additional_headers=headers, compression=None, proxy=None, **options)
+        client: ClientConnection = connect(url, additional_headers=headers, compression=None, proxy=None, **options)
+        return client
 
 
 @pytest.fixture
@@ -88,12 +89,13 @@ def told(client: ClientConnection, *kinds: str) -> dict[str, Any]:
 
 
 def closing(client: ClientConnection) -> tuple[int, str]:
-    """Reads to the end; code and reason of the close."""
-    with pytest.raises(ConnectionClosed) as caught:
+    """Reads to the end; code and reason of the close, 0 where the connection was cut off."""
+    try:
         for _ in range(1000):
             client.recv(timeout=20)
-    assert caught.value.rcvd is not None
-    return caught.value.rcvd.code, caught.value.rcvd.reason
+    except ConnectionClosed as closed:
+        return (closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else (0, "")
+    raise AssertionError("it was not closed")
 
 
 def bearer(token: str) -> list[Subprotocol]:
@@ -206,12 +208,9 @@ class TestRudeClients:
     @pytest.mark.parametrize("data", ["x" * 20_000_000, b"x" * 5000, ["y" * 3000, "y" * 3000]])
     def test_a_message_too_large(self, data: Any, place: Place) -> None:
         with place.open() as client:
-            with pytest.raises(ConnectionClosed):  # the server may have closed before all of it is sent
+            with suppress(ConnectionClosed):  # the server may close before all of it is sent, and cut it off
                 client.send(data)
-                client.recv(timeout=20)
-                client.recv(timeout=20)
-                client.recv(timeout=20)
-            assert client.protocol.close_rcvd is None or client.protocol.close_rcvd.code == 1009
+            assert closing(client)[0] in {1009, 0}
         eventually(lambda: place.listeners() == 0)
 
     def test_one_that_takes_nothing_is_dropped(self, place: Place) -> None:
