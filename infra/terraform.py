@@ -12,8 +12,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,7 +49,7 @@ def provider_schema() -> Path:
     CACHE.mkdir(parents=True, exist_ok=True)
     wanted = CACHE / "schema.txt"
     wanted.write_text(f"{SCHEMA_PACKAGE} --hash=sha256:{SCHEMA_SHA256}\n")
-    _run(
+    run(
         [
             sys.executable,
             "-m",
@@ -64,7 +66,7 @@ def provider_schema() -> Path:
     )
     (wheel,) = CACHE.glob("cdktf*.whl")
     made = target.with_suffix(f".{os.getpid()}")
-    _run([sys.executable, str(TOOLS / "tfcheck.py"), "schema", "--wheel", str(wheel), "--out", str(made)])
+    run([sys.executable, str(TOOLS / "tfcheck.py"), "schema", "--wheel", str(wheel), "--out", str(made)])
     made.replace(target)
     wheel.unlink()
     return target
@@ -84,21 +86,38 @@ def terraform(*commands: str, folder: Path = FOLDER) -> str:
     line = " && ".join(f"terraform {command}" for command in commands)
     environment = {"TF_DATA_DIR": str(CACHE / "data" / folder.relative_to(topology.ROOT)), "TF_IN_AUTOMATION": "1"}
     if not has_stand_in():
-        return _run(["bash", "-c", line], folder, environment)
+        return run(["bash", "-c", line], folder, environment)
     stub = [sys.executable, str(TOOLS / "tfstub.py"), "--schema", str(provider_schema()), "-C", str(folder), "--", line]
-    return _run(stub, folder, environment)
+    return run(stub, folder, environment)
 
 
 def plan(folder: Path = FOLDER, *, variables: str = EXAMPLE, set_to: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The plan for an empty project as `terraform show -json` tells it: `planned_values`, `resource_changes`, …"""
+    return _shown("plan", folder, variables, set_to or {}, "-out={saved}")
+
+
+def applied(
+    folder: Path = FOLDER, *, variables: str = EXAMPLE, set_to: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """What would be there after an apply, as `terraform show -json` tells a state: every value is known.
+
+    The stand-in makes up what Google would answer. Raises `TerraformError` where only the real provider is at hand,
+    which would deploy.
+    """
+    if not has_stand_in():
+        raise TerraformError("Without the stand-in for the provider an apply would deploy.")
+    return _shown("apply", folder, variables, set_to or {}, "-auto-approve -lock=false -backup=- -state={saved}")
+
+
+def _shown(command: str, folder: Path, variables: str, set_to: Mapping[str, str], options: str) -> dict[str, Any]:
     CACHE.mkdir(parents=True, exist_ok=True)
-    saved = CACHE / f"plan.{os.getpid()}"
-    chosen = "".join(f" -var '{name}={value}'" for name, value in (set_to or {}).items())
-    shown = saved.with_suffix(".json")
+    saved = CACHE / f"{command}.{os.getpid()}.{threading.get_ident()}"
+    chosen = "".join(f" -var {shlex.quote(f'{name}={value}')}" for name, value in set_to.items())
+    shown = saved.with_name(f"{saved.name}.json")
     try:
         terraform(
             "init -input=false -no-color",
-            f"plan -input=false -no-color -var-file={variables}{chosen} -out={saved}",
+            f"{command} -input=false -no-color -var-file={variables}{chosen} {options.format(saved=saved)}",
             f"show -json {saved} > {shown}",
             folder=folder,
         )
@@ -112,12 +131,12 @@ def plan(folder: Path = FOLDER, *, variables: str = EXAMPLE, set_to: Mapping[str
 def check(name: str) -> str:
     """Runs one of `CHECKS` over every root and returns what it printed. Raises `TerraformError`."""
     if name == "fmt":
-        return _run(["terraform", "fmt", "-check", "-diff", "-recursive", str(FOLDER)])
+        return run(["terraform", "fmt", "-check", "-diff", "-recursive", str(FOLDER)])
     if name == "arguments":
         if not has_stand_in():
             return "left out: the real provider validates the arguments itself"
         folders = sorted({str(path.parent) for path in FOLDER.rglob("*.tf")})
-        return _run([sys.executable, str(TOOLS / "tfcheck.py"), "check", "--schema", str(provider_schema()), *folders])
+        return run([sys.executable, str(TOOLS / "tfcheck.py"), "check", "--schema", str(provider_schema()), *folders])
     return "\n".join(terraform("init -input=false -no-color", f"{name} -no-color", folder=root) for root in roots(name))
 
 
@@ -127,7 +146,8 @@ def roots(check_name: str) -> list[Path]:
     return [folder for folder in found if check_name != "test" or any(folder.glob("tests/*.tftest.hcl"))]
 
 
-def _run(command: Sequence[str], folder: Path = topology.ROOT, environment: Mapping[str, str] | None = None) -> str:
+def run(command: Sequence[str], folder: Path = topology.ROOT, environment: Mapping[str, str] | None = None) -> str:
+    """Runs a program to its end and returns what it printed. Raises `TerraformError` with that where it failed."""
     done = subprocess.run(  # noqa: S603 - what is run is written in this module
         command,
         cwd=folder,

@@ -1,0 +1,133 @@
+"""Rules on what is kept: buckets, the database, its indexes, secrets and keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from infra.audit.deployment import Deployment, Finding, Resource
+
+LONGEST_ROTATION = 90 * 86_400.0
+"""Seconds until a key is replaced, at most."""
+
+
+def buckets_are_the_topologys(deployment: Deployment) -> Iterator[Finding]:
+    """One each; others hold what the deployment itself needs, by the names of `OTHER_BUCKETS`."""
+    found = set(deployment.bucket_keys.values())
+    for key in sorted(deployment.topology.buckets.keys() - found):
+        yield Finding("buckets", key, "there is no such bucket")
+    for key in sorted(found - deployment.topology.buckets.keys() - OTHER_BUCKETS.keys()):
+        yield Finding("buckets", key, "pipeline.yaml knows no such bucket")
+
+
+OTHER_BUCKETS = {
+    "dashboard": "the files of the web page, which hold nothing of anybody",
+    "sources": "the bundles that functions are built from",
+    "logs": "who read which object, where audit logs are kept apart",
+}
+
+
+def buckets_are_closed(deployment: Deployment) -> Iterator[Finding]:
+    """Access by policies alone, public only for evidence and the dashboard, and a way back from a mistake."""
+    for bucket in deployment.of("storage_bucket"):
+        for text in _objections(bucket, deployment.bucket_keys[str(bucket.get("name"))], deployment):
+            yield Finding("buckets are closed", bucket.address, text)
+
+
+def _objections(bucket: Resource, key: str, deployment: Deployment) -> Iterator[str]:
+    if bucket.get("uniform_bucket_level_access") is not True:
+        yield "single objects may have access lists of their own"
+    shown = any(g.member == "allUsers" and g.target == bucket.get("name") for g in deployment.grants)
+    if bucket.get("public_access_prevention") != ("inherited" if shown else "enforced"):
+        yield "public access is not prevented"
+    if not _comes_back(bucket):
+        yield "what is deleted or overwritten by mistake is gone: neither versions nor soft deletion"
+    if bucket.get("force_destroy"):
+        yield "it is destroyed with everything in it"
+    if any("*" in (rule.get("origin") or []) for rule in bucket.get("cors") or []):
+        yield "every web page may speak to it"
+    if not bucket.get("lifecycle_rule") and key != "dashboard":
+        yield "nothing ends what it keeps: unfinished uploads, old versions"
+
+
+def _comes_back(bucket: Resource) -> bool:
+    soft = bucket.block("soft_delete_policy").get("retention_duration_seconds") or 0
+    return bool(bucket.block("versioning").get("enabled")) or soft >= 7 * 86_400
+
+
+def cors_is_for_the_media_alone(deployment: Deployment) -> Iterator[Finding]:
+    """Browsers send uploads to the one bucket and to no other."""
+    for bucket in deployment.of("storage_bucket"):
+        if bucket.get("cors") and deployment.bucket_keys[str(bucket.get("name"))] != "media":
+            yield Finding("cors", bucket.address, "browsers have nothing to send there")
+
+
+def the_database_is_safe(deployment: Deployment) -> Iterator[Finding]:
+    """One in native mode, which can't be deleted by mistake, can be put back to any minute, and is saved every day."""
+    databases = deployment.of("firestore_database")
+    if len(databases) != 1:
+        yield Finding("database", "google_firestore_database", f"there are {len(databases)}")
+    for database in databases:
+        wanted = {
+            "type": "FIRESTORE_NATIVE",
+            "delete_protection_state": "DELETE_PROTECTION_ENABLED",
+            "point_in_time_recovery_enablement": "POINT_IN_TIME_RECOVERY_ENABLED",
+        }
+        for argument, value in wanted.items():
+            if database.get(argument) != value:
+                yield Finding("database", database.address, f"{argument} is not {value}")
+    if not deployment.of("firestore_backup_schedule"):
+        yield Finding("database", "google_firestore_backup_schedule", "nothing saves the database")
+    if not deployment.of("firebaserules_release"):
+        yield Finding("database", "google_firebaserules_release", "the rules for browsers are not in force")
+
+
+_Index = tuple[str, tuple[str, ...]]
+
+
+def indexes_are_the_topologys(deployment: Deployment) -> Iterator[Finding]:
+    """Each declared one is made, and none that is not."""
+    wanted = {(index.collection, tuple(index.fields)) for index in deployment.topology.indexes}
+    found = {_index(resource) for resource in deployment.of("firestore_index")}
+    for collection, fields in sorted(wanted ^ found):
+        where = "is missing" if (collection, fields) in wanted else "is not declared"
+        yield Finding("indexes", collection, f"the index of {', '.join(fields)} {where}")
+
+
+def _index(resource: Resource) -> _Index:
+    fields = (field for field in resource.get("fields") or [] if field.get("field_path") != "__name__")
+    return str(resource.get("collection")), tuple(
+        ("-" if field.get("order") == "DESCENDING" else "") + str(field.get("field_path")) for field in fields
+    )
+
+
+def secrets_are_the_topologys(deployment: Deployment) -> Iterator[Finding]:
+    """Those it names. What is in them is no business of Terraform's, whose state would show it."""
+    found = {str(secret.get("secret_id")) for secret in deployment.of("secret_manager_secret")}
+    for name in sorted({*deployment.topology.secrets.values()} ^ found):
+        yield Finding(
+            "secrets", name, "is missing" if name in deployment.topology.secrets.values() else "is not declared"
+        )
+    for version in deployment.of("secret_manager_secret_version"):
+        if version.get("secret_data"):
+            yield Finding("secrets", version.address, "the secret itself lies in Terraform's state")
+
+
+def keys_are_rotated(deployment: Deployment) -> Iterator[Finding]:
+    """Where customer-managed keys are used, they are replaced every three months and never destroyed."""
+    for key in deployment.of("kms_crypto_key"):
+        period = str(key.get("rotation_period") or "").removesuffix("s")
+        if not period or float(period) > LONGEST_ROTATION:
+            yield Finding("keys", key.address, "it is not rotated every 90 days")
+
+
+def reads_and_writes_are_logged(deployment: Deployment) -> Iterator[Finding]:
+    """Who read or wrote pictures, documents and secrets is in the audit log."""
+    logged = {
+        (str(config.get("service")), str(entry.get("log_type")))
+        for config in deployment.of("project_iam_audit_config")
+        for entry in config.get("audit_log_config") or []
+    }
+    for service in ("storage.googleapis.com", "datastore.googleapis.com", "secretmanager.googleapis.com"):
+        for kind in ("DATA_READ", "DATA_WRITE"):
+            if not logged & {(service, kind), ("allServices", kind)}:
+                yield Finding("audit logs", service, f"{kind} is not logged")
