@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -12,6 +12,9 @@ from shared.ports import Index, Order, OutgoingMessage
 
 ROOT = Path(__file__).resolve().parent.parent
 PIPELINE = ROOT / "infra" / "pipeline.yaml"
+
+
+Platform = Literal["function", "service"]
 
 
 class _Strict(BaseModel):
@@ -33,14 +36,20 @@ class Bucket(_Strict):
 
 
 class DeliveryPolicy(_Strict):
-    """How push subscriptions deliver; times in seconds."""
+    """How push subscriptions deliver; times in seconds.
 
-    ack_deadline: int
-    minimum_backoff: int
-    maximum_backoff: int
-    max_attempts: int
+    `retention`: how long what nobody takes is kept; `retention_of` says otherwise for single topics.
+    """
+
+    ack_deadline: int = Field(ge=10, le=600)
+    minimum_backoff: int = Field(ge=0, le=600)
+    maximum_backoff: int = Field(ge=0, le=600)
+    max_attempts: int = Field(ge=5, le=100)
+    retention: int = Field(ge=600, le=2_678_400)
+    retention_of: dict[str, int] = Field(default_factory=dict)
     dead_letter_topic: str
     dead_letter_subscription: str
+    dead_letter_retention: int = Field(ge=600, le=2_678_400)
 
 
 class Schedule(_Strict):
@@ -67,7 +76,7 @@ class Schedule(_Strict):
 
 
 class Role(_Strict):
-    """An IAM role on one resource: `project`, `bucket/…`, `topic/…` or `account/…`.
+    """An IAM role on one resource: `project`, `bucket/…`, `topic/…`, `queue/…` or `account/…`.
 
     `prefix`: of a bucket, only the objects whose names start with it (an IAM condition).
     """
@@ -85,14 +94,27 @@ class Account(_Strict):
 
 
 class Queue(_Strict):
-    """A Cloud Tasks queue; its whole name is in the environment variable `variable`."""
+    """A Cloud Tasks queue; its whole name is in the environment variable `variable`.
+
+    `rate`: tasks started a second; `concurrency`: at a time. A failed task waits `minimum_backoff` seconds, then twice
+    as long each time up to `maximum_backoff`, and is dropped after `max_attempts`.
+    """
 
     variable: str
+    rate: int = Field(ge=1, le=500)
+    concurrency: int = Field(ge=1, le=5000)
+    max_attempts: int = Field(ge=1)
+    minimum_backoff: int = Field(ge=1)
+    maximum_backoff: int = Field(ge=1)
 
 
 class Function(_Strict):
-    """One deployed function: an event function has `triggers` (topics), an HTTP function `routes`. `memory` in MiB."""
+    """One deployed function: an event function has `triggers` (topics), an HTTP function `routes`. `memory` in MiB.
 
+    `platform` `service`: a plain Cloud Run service, started by its `Procfile`: functions-framework has no WebSocket.
+    """
+
+    platform: Platform = "function"
     triggers: list[str] = Field(default_factory=list)
     routes: list[str] = Field(default_factory=list)
     public: bool = False
@@ -105,7 +127,8 @@ class Function(_Strict):
     cpu: float
     timeout: int
     concurrency: int
-    max_instances: int
+    min_instances: int = Field(default=0, ge=0)
+    max_instances: int = Field(ge=1)
     files: list[str] = Field(default_factory=list)
     roles: list[Role]
 
