@@ -5,20 +5,28 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from infra.audit.deployment import Deployment, Finding, Grant, account_of
+from infra.audit.deployment import Deployment, Finding, Grant, account_of, is_agent
 from infra.topology import Role
 
 EVERYBODY = frozenset({"allUsers", "allAuthenticatedUsers"})
 
 PROJECT_ROLES = {
     "roles/aiplatform.user": "Vertex AI's models are Google's own: there is no resource of ours to grant it on",
-    "roles/datastore.user": "Firestore has no policy of its own on a database; a condition names the database",
+    "roles/datastore.user": "a Firestore database has no policy of its own",
     "roles/datastore.viewer": "as roles/datastore.user",
-    "roles/firebasecloudmessaging.admin": "messages are sent in the project's name; no narrower resource exists",
+    "roles/firebasecloudmessaging.admin": "messages are sent in the project's name",
     "roles/logging.logWriter": "entries are written to the project's log",
     "roles/serviceusage.serviceUsageConsumer": "who asks Vision or Video Intelligence uses the project's quota",
 }
 """Every role that may be granted on the whole project, each with why nothing narrower would do."""
+
+CONDITIONAL_PROJECT_ROLES = {
+    "roles/storage.objectViewer": "the builder reads copies of bundles in a bucket that Google makes later, and names",
+}
+"""Roles that may be granted on the project under a condition that narrows them down."""
+
+PUSH_PREFIX = "push-"
+"""What the names of the accounts begin with in whose names Pub/Sub calls functions."""
 
 IMPERSONATION = frozenset(
     {
@@ -69,12 +77,17 @@ def no_wide_roles(deployment: Deployment) -> Iterator[Finding]:
         name = grant.role.rpartition("/")[2]
         if grant.kind == "project" and grant.role in IMPERSONATION:
             yield Finding("no wide roles", grant.address, f"{grant.role} on the project stands for every account in it")
-        elif grant.kind == "project" and grant.role not in PROJECT_ROLES:
+        elif grant.kind == "project" and not _has_to_be_on_the_project(grant):
             yield Finding("no wide roles", grant.address, f"{grant.role} is granted on the whole project")
         elif grant.kind in {"organization", "folder"}:
             yield Finding("no wide roles", grant.address, f"{grant.role} is granted above the project")
         elif grant.kind != "project" and (name in {"owner", "editor", "viewer"} or _administers(name)):
             yield Finding("no wide roles", grant.address, f"{grant.role} lets its holder change who has access")
+
+
+def _has_to_be_on_the_project(grant: Grant) -> bool:
+    narrowed = grant.role in CONDITIONAL_PROJECT_ROLES and grant.condition.startswith("resource.name.startsWith(")
+    return grant.role in PROJECT_ROLES or narrowed
 
 
 def _administers(name: str) -> bool:
@@ -141,6 +154,17 @@ def _names_one_database(condition: str) -> bool:
 def _told(grant: _Plain) -> str:
     role, resource, condition = grant
     return f"{role} on {resource}" + (f" where {condition}" if condition else "")
+
+
+def nobody_else_acts_as_an_account(deployment: Deployment) -> Iterator[Finding]:
+    """Who acts as another account is named by the topology; Pub/Sub itself signs as those that only call functions."""
+    declared = {*deployment.topology.functions, *deployment.topology.accounts}
+    for grant in deployment.grants:
+        if grant.kind != "service_account" or grant.account in declared:
+            continue
+        pushes = (account_of(grant.target) or "").startswith(PUSH_PREFIX) and is_agent(grant.member, "pubsub")
+        if not pushes:
+            yield Finding("acting as others", grant.address, f"{grant.member} has {grant.role} on {grant.target}")
 
 
 def secrets_are_read_by_who_names_them(deployment: Deployment) -> Iterator[Finding]:

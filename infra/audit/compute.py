@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from infra.audit.deployment import Deployment, Finding, Resource, account_of
+from infra.audit.deployment import Deployment, Finding, Resource, account_of, last_part
 from infra.topology import Function, Topology
 
 _SENSITIVE = re.compile(r"TOKEN|SECRET|PASSWORD|PRIVATE|CREDENTIAL|API_KEY")
@@ -15,14 +15,45 @@ GIB = 1024
 
 def functions_are_the_topologys(deployment: Deployment) -> Iterator[Finding]:
     """Each is deployed, with the runtime, the size, the times and the bounds it is declared with."""
+    topology = deployment.topology
+    declared = {name: each for name, each in topology.functions.items() if each.platform == "function"}
     found = {str(each.get("name")): each for each in deployment.of("cloudfunctions2_function")}
-    for name in sorted(deployment.topology.functions.keys() ^ found.keys()):
-        yield Finding(
-            "functions", name, "is missing" if name in deployment.topology.functions else "is not pipeline.yaml's"
-        )
-    for name in sorted(deployment.topology.functions.keys() & found.keys()):
-        for text in _differences(found[name], deployment.topology.functions[name], deployment.topology):
+    for name in sorted(declared.keys() ^ found.keys()):
+        yield Finding("functions", name, "is missing" if name in declared else "is not pipeline.yaml's")
+    for name in sorted(declared.keys() & found.keys()):
+        for text in _differences(found[name], declared[name], topology):
             yield Finding("functions", found[name].address, text)
+
+
+def services_are_the_topologys(deployment: Deployment) -> Iterator[Finding]:
+    """Plain services are deployed with the size they are declared with, or, without an image of theirs, not at all."""
+    for service in deployment.of("cloud_run_v2_service"):
+        declared = deployment.topology.functions.get(str(service.get("name")))
+        if declared is None or declared.platform != "service":
+            yield Finding("services", service.address, "is not pipeline.yaml's")
+            continue
+        template = service.block("template")
+        container = (template.get("containers") or [{}])[0]
+        limits = (container.get("resources") or [{}])[0].get("limits")
+        if limits != {"cpu": f"{declared.cpu:g}", "memory": f"{declared.memory}Mi"}:
+            yield Finding("services", service.address, f"its limits are {limits}")
+        if (template.get("timeout"), template.get("max_instance_request_concurrency")) != (
+            f"{declared.timeout}s",
+            declared.concurrency,
+        ):
+            yield Finding("services", service.address, "its times and bounds are not pipeline.yaml's")
+        for text in _wrong_names(container, declared, deployment.topology):
+            yield Finding("services", service.address, text)
+
+
+def _wrong_names(container: Mapping[str, Any], declared: Function, topology: Topology) -> Iterator[str]:
+    plain = {each["name"]: each.get("value") for each in container.get("env") or [] if not each.get("value_source")}
+    secret = {
+        each["name"]: each["value_source"][0]["secret_key_ref"][0]["secret"]
+        for each in container.get("env") or []
+        if each.get("value_source")
+    }
+    yield from _wrong_variables(plain, secret, declared, topology)
 
 
 def _differences(function: Resource, declared: Function, topology: Topology) -> Iterator[str]:
@@ -32,6 +63,7 @@ def _differences(function: Resource, declared: Function, topology: Topology) -> 
         "timeout_seconds": declared.timeout,
         "max_instance_request_concurrency": declared.concurrency,
         "max_instance_count": declared.max_instances,
+        "min_instance_count": declared.min_instances,
         "all_traffic_on_latest_revision": True,
         "ingress_settings": "ALLOW_INTERNAL_AND_GCLB" if declared.public else "ALLOW_INTERNAL_ONLY",
     }
@@ -77,12 +109,16 @@ def environments_are_the_topologys(deployment: Deployment) -> Iterator[Finding]:
     for function in deployment.of("cloudfunctions2_function"):
         declared = deployment.topology.functions.get(str(function.get("name")))
         if declared is not None:
-            for text in _wrong_variables(function.block("service_config"), declared, deployment.topology):
+            service = function.block("service_config")
+            plain = service.get("environment_variables") or {}
+            secret = {each["key"]: each["secret"] for each in service.get("secret_environment_variables") or []}
+            for text in _wrong_variables(plain, secret, declared, deployment.topology):
                 yield Finding("environment", function.address, text)
 
 
-def _wrong_variables(service: Mapping[str, Any], declared: Function, topology: Topology) -> Iterator[str]:
-    plain: Mapping[str, str] = service.get("environment_variables") or {}
+def _wrong_variables(
+    plain: Mapping[str, Any], secret: Mapping[str, str], declared: Function, topology: Topology
+) -> Iterator[str]:
     known = {*topology.common_variables, *declared.variables, *declared.own_environment()}
     for name in sorted(plain.keys() - known - _OF_THE_PLATFORM):
         yield f"{name} is set, which the function does not read"
@@ -93,10 +129,9 @@ def _wrong_variables(service: Mapping[str, Any], declared: Function, topology: T
     for name, value in declared.own_environment().items():
         if plain.get(name) != value:
             yield f"{name} is {plain.get(name)!r}, not {value!r}"
-    wanted = {name: topology.secrets[name] for name in declared.secrets}
-    secret = {s.get("key"): s.get("secret") for s in service.get("secret_environment_variables") or []}
-    if secret != wanted:
-        yield f"its secrets are {secret}, not {wanted}"
+    for name, value in secret.items():
+        if name not in declared.secrets or last_part(value) != topology.secrets[name]:
+            yield f"{name} is the secret {value}"
 
 
 _OF_THE_PLATFORM = frozenset({"LOG_EXECUTION_ID"})
@@ -130,8 +165,9 @@ def what_is_public_is_called_by_everybody(deployment: Deployment) -> Iterator[Fi
     open_to_all = {
         grant.target for grant in deployment.grants if grant.member == "allUsers" and grant.role == "roles/run.invoker"
     }
+    deployed = {each.get("name") for each in deployment.of("cloudfunctions2_function", "cloud_run_v2_service")}
     for name, function in deployment.topology.functions.items():
-        if function.public and name not in open_to_all:
+        if function.public and name not in open_to_all and name in deployed:
             yield Finding("invokers", name, "IAM lets nobody call it, though it is public")
 
 

@@ -103,6 +103,11 @@ def account_of(email: str | None) -> str | None:
     return local.removeprefix(ACCOUNT_PREFIX) if at and local.startswith(ACCOUNT_PREFIX) else None
 
 
+def is_agent(member: str, service: str) -> bool:
+    """Whether a member is Google's own account of a service in some project."""
+    return member.startswith("serviceAccount:") and member.endswith(f"@gcp-sa-{service}.iam.gserviceaccount.com")
+
+
 def last_part(name: str | None) -> str:
     """`topic` of `projects/p/topics/topic`; a bare name as it is."""
     return (name or "").rpartition("/")[2]

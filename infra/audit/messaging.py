@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from infra.audit.deployment import Deployment, Finding, Resource, account_of, last_part
+from infra.audit.deployment import Deployment, Finding, Resource, account_of, is_agent, last_part
 from infra.topology import Topology, subscription_name
-
-_DAY = 86_400
 
 
 def seconds(duration: str | None) -> float | None:
@@ -78,6 +76,9 @@ def _objections(subscription: Resource, topology: Topology) -> Iterator[str]:
         yield "it has no dead-letter topic"
     if dead.get("max_delivery_attempts") != policy.max_attempts:
         yield f"it does not give up after {policy.max_attempts} attempts"
+    kept = policy.retention_of.get(last_part(subscription.get("topic")), policy.retention)
+    if seconds(subscription.get("message_retention_duration")) != kept:
+        yield f"it does not keep messages for {kept} s"
 
 
 def every_pusher_is_its_own(deployment: Deployment) -> Iterator[Finding]:
@@ -98,16 +99,19 @@ def every_pusher_is_its_own(deployment: Deployment) -> Iterator[Finding]:
 
 
 def dead_letters_are_kept(deployment: Deployment) -> Iterator[Finding]:
-    """For as long as Pub/Sub keeps anything unread: 7 days at least, and Pub/Sub itself may move messages there."""
-    held = deployment.topology.delivery.dead_letter_subscription
+    """For as long as the topology says, and Pub/Sub itself may move messages there."""
+    policy = deployment.topology.delivery
+    held = policy.dead_letter_subscription
     for subscription in deployment.of("pubsub_subscription"):
         if (
             subscription.get("name") == held
-            and (seconds(subscription.get("message_retention_duration")) or 0) < 7 * _DAY
+            and seconds(subscription.get("message_retention_duration")) != policy.dead_letter_retention
         ):
-            yield Finding("dead letters", subscription.address, "it keeps messages for less than 7 days")
+            yield Finding(
+                "dead letters", subscription.address, f"it does not keep them {policy.dead_letter_retention} s"
+            )
     agent = {"roles/pubsub.publisher": "pubsub_topic", "roles/pubsub.subscriber": "pubsub_subscription"}
-    granted = {(grant.role, grant.target) for grant in deployment.grants if "gcp-sa-pubsub" in grant.member}
+    granted = {(grant.role, grant.target) for grant in deployment.grants if is_agent(grant.member, "pubsub")}
     wanted = {("roles/pubsub.publisher", deployment.topology.delivery.dead_letter_topic)} | {
         ("roles/pubsub.subscriber", str(each.get("name"))) for each in _pushing(deployment)
     }

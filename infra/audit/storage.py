@@ -19,6 +19,9 @@ def buckets_are_the_topologys(deployment: Deployment) -> Iterator[Finding]:
         yield Finding("buckets", key, "pipeline.yaml knows no such bucket")
 
 
+REBUILT = frozenset({"dashboard", "sources"})
+"""Buckets whose files are made again from a checkout."""
+
 OTHER_BUCKETS = {
     "dashboard": "the files of the web page, which hold nothing of anybody",
     "sources": "the bundles that functions are built from",
@@ -41,7 +44,7 @@ def _objections(bucket: Resource, key: str, deployment: Deployment) -> Iterator[
         yield "public access is not prevented"
     if not _comes_back(bucket):
         yield "what is deleted or overwritten by mistake is gone: neither versions nor soft deletion"
-    if bucket.get("force_destroy"):
+    if bucket.get("force_destroy") and key not in REBUILT:
         yield "it is destroyed with everything in it"
     if any("*" in (rule.get("origin") or []) for rule in bucket.get("cors") or []):
         yield "every web page may speak to it"
