@@ -17,6 +17,7 @@ locals {
   # What the deployment itself knows; `settings` says the rest.
   derived_settings = merge(
     { GOOGLE_CLOUD_PROJECT = var.project_id, FIRESTORE_DATABASE = module.firestore.name },
+    local.access_settings,
     { for key, bucket in local.topology.buckets : bucket.variable => module.storage.names[key] },
     { for name, account in local.topology.accounts : account.variable => module.accounts.emails[name] },
     { for name, queue in local.topology.queues : queue.variable => module.messaging.queues[name] },
@@ -25,6 +26,7 @@ locals {
   # Names only: known before anything is made.
   derived_names = concat(
     ["GOOGLE_CLOUD_PROJECT", "FIRESTORE_DATABASE"],
+    keys(local.access_settings),
     [for named in concat(values(local.topology.buckets), values(local.topology.accounts), values(local.topology.queues)) : named.variable],
   )
   read_names = distinct(concat(local.topology.common_variables, flatten([for function in local.functions : try(function.variables, [])])))

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from shared.ports import Index, Order, OutgoingMessage
+from shared.ports import Index, Order, OutgoingMessage, Unindexed
 
 ROOT = Path(__file__).resolve().parent.parent
 PIPELINE = ROOT / "infra" / "pipeline.yaml"
@@ -28,10 +28,29 @@ class Notification(_Strict):
     topic: str
 
 
+class LifecycleRule(_Strict):
+    """What the bucket does by itself with an object `after_days` of its age, if its name starts with `prefix`.
+
+    `delete_noncurrent` counts from when a newer version took its place, and keeps the three newest in any case.
+    """
+
+    action: Literal["delete", "delete_noncurrent", "nearline"]
+    after_days: int = Field(ge=1)
+    prefix: str | None = None
+
+
 class Bucket(_Strict):
-    """A bucket; its real name is in the environment variable `variable`."""
+    """A bucket; its real name is in the environment variable `variable`.
+
+    `public`: a deployment may let anybody read its objects, if they know their names. `versioned`: it keeps what is
+    overwritten. `browser_methods`: what pages of the allowed origins may do there with signed URLs.
+    """
 
     variable: str
+    public: bool = False
+    versioned: bool = False
+    browser_methods: list[Literal["GET", "HEAD", "POST", "PUT"]] = Field(default_factory=list)
+    lifecycle: list[LifecycleRule] = Field(default_factory=list)
     notifications: list[Notification] = Field(default_factory=list)
 
 
@@ -148,6 +167,20 @@ class IndexDeclaration(_Strict):
         return Index(self.collection, tuple(Order(f.removeprefix("-"), f.startswith("-")) for f in self.fields))
 
 
+class Expiry(_Strict):
+    """Documents of `collection` are worthless once the time in their `field` has come: the store may remove them."""
+
+    collection: str
+    field: str
+
+
+class Exemption(_Strict):
+    """Top-level fields of a collection that no query needs an index of their own of."""
+
+    collection: str
+    fields: list[str]
+
+
 class Topology(_Strict):
     """The whole of `pipeline.yaml`. `secrets`: environment variables, each with the name of its secret."""
 
@@ -163,6 +196,8 @@ class Topology(_Strict):
     delivery: DeliveryPolicy
     functions: dict[str, Function]
     indexes: list[IndexDeclaration]
+    expiry: list[Expiry]
+    unindexed: list[Exemption]
 
     def event_functions(self) -> dict[str, Function]:
         """Those with a trigger."""
@@ -172,9 +207,10 @@ class Topology(_Strict):
         """Those with routes."""
         return {name: function for name, function in self.functions.items() if function.routes}
 
-    def document_indexes(self) -> list[Index]:
-        """The declared composite indexes."""
-        return [declaration.as_index() for declaration in self.indexes]
+    def document_indexes(self) -> list[Index | Unindexed]:
+        """The declared composite indexes, and the fields that have none of their own."""
+        exempt = [Unindexed(each.collection, field) for each in self.unindexed for field in each.fields]
+        return [*(declaration.as_index() for declaration in self.indexes), *exempt]
 
 
 def subscription_name(function: str, topic: str) -> str:
