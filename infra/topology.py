@@ -136,6 +136,8 @@ class Function(_Strict):
     platform: Platform = "function"
     triggers: list[str] = Field(default_factory=list)
     routes: list[str] = Field(default_factory=list)
+    file_routes: list[str] = Field(default_factory=list)
+    requests_per_minute: int = Field(default=100, gt=0)
     public: bool = False
     publishes: list[str] = Field(default_factory=list)
     settings: str

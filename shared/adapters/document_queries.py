@@ -66,7 +66,8 @@ def _check_served(made: Plan, indexes: Sequence[Index | Unindexed]) -> None:
             raise UndeclaredIndex(_wanted(made))
         return
     exempt = {entry.field for entry in indexes if isinstance(entry, Unindexed) and entry.collection == made.collection}
-    if named := exempt & {entry.field for entry in (*made.where, *made.orders)}:
+    asked = {entry.field for entry in made.where} | {entry.field for entry in made.orders}
+    if named := exempt & asked:
         raise UndeclaredIndex(f"{made.collection} keeps no index of {', '.join(sorted(named))}")
 
 

@@ -27,7 +27,6 @@ from shared.domain.submissions import Answered
 from shared.domain.webhooks import Webhook
 from shared.ports import Create, Document, Set
 from shared.repositories import (
-    ai_events,
     alerts,
     assets,
     components,
@@ -53,7 +52,7 @@ DECLARED = topology.load()
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 RECORDS: dict[str, tuple[type, ...]] = {
-    ai_events.AI_EVENTS: (AiEvent,),
+    incidents.AI_EVENTS: (AiEvent,),
     alerts.COLLECTION: (Alert,),
     assets.COLLECTION: (Asset,),
     components.COLLECTION: (components.MaintenanceRun,),
@@ -122,7 +121,7 @@ def test_a_collection_expires_by_one_field() -> None:
 
 def test_records_that_prove_what_was_done_never_expire() -> None:
     kept = {assets.COLLECTION, erasures.COLLECTION, evidence_views.COLLECTION, incidents.INCIDENTS, work.COLLECTION}
-    kept |= {incident_timelines.COLLECTION, incidents.SIGNALS, ai_events.AI_EVENTS, evidence_images.COLLECTION}
+    kept |= {incident_timelines.COLLECTION, incidents.SIGNALS, incidents.AI_EVENTS, evidence_images.COLLECTION}
     assert not kept & {each.collection for each in DECLARED.expiry}
 
 
