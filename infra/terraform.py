@@ -15,9 +15,10 @@ import os
 import shlex
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from infra import bundle, topology
@@ -93,38 +94,65 @@ def terraform(*commands: str, folder: Path = FOLDER) -> str:
 
 def plan(folder: Path = FOLDER, *, variables: str = EXAMPLE, set_to: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The plan for an empty project as `terraform show -json` tells it: `planned_values`, `resource_changes`, …"""
-    return _shown("plan", folder, variables, set_to or {}, "-out={saved}")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=CACHE) as place:
+        saved, shown = Path(place) / "tfplan", Path(place) / "plan.json"
+        chosen = chosen_variables(set_to or {}, variables)
+        terraform(_INIT, _planning(chosen, saved), f"show -json {saved} > {shown}", folder=folder)
+        told: dict[str, Any] = json.loads(shown.read_text())
+    return told
 
 
-def applied(
-    folder: Path = FOLDER, *, variables: str = EXAMPLE, set_to: Mapping[str, str] | None = None
-) -> dict[str, Any]:
-    """What would be there after an apply, as `terraform show -json` tells a state: every value is known.
+@dataclass(frozen=True)
+class Made:
+    """One set of variables: the plan, and what would be there after it, both as `terraform show -json` tells them."""
 
-    The stand-in makes up what Google would answer. Raises `TerraformError` where only the real provider is at hand,
-    which would deploy.
+    planned: dict[str, Any]
+    applied: dict[str, Any]
+
+
+def chosen_variables(set_to: Mapping[str, str], file: str | None = EXAMPLE) -> str:
+    """Arguments of Terraform: single variables, and a file of them if there is one."""
+    single = "".join(f" -var {shlex.quote(f'{name}={value}')}" for name, value in set_to.items())
+    return single if file is None else f"-var-file={file}{single}"
+
+
+def made(sets: Mapping[str, str]) -> dict[str, Made]:
+    """What would be made of an empty project under each set of `chosen_variables`, by its name.
+
+    The stand-in makes up what Google would answer, so that every value is known after the apply. Raises
+    `TerraformError` where only the real provider is at hand, which would deploy.
     """
     if not has_stand_in():
         raise TerraformError("Without the stand-in for the provider an apply would deploy.")
-    return _shown("apply", folder, variables, set_to or {}, "-auto-approve -lock=false -backup=- -state={saved}")
-
-
-def _shown(command: str, folder: Path, variables: str, set_to: Mapping[str, str], options: str) -> dict[str, Any]:
     CACHE.mkdir(parents=True, exist_ok=True)
-    saved = CACHE / f"{command}.{os.getpid()}.{threading.get_ident()}"
-    chosen = "".join(f" -var {shlex.quote(f'{name}={value}')}" for name, value in set_to.items())
-    shown = saved.with_name(f"{saved.name}.json")
-    try:
-        terraform(
-            "init -input=false -no-color",
-            f"{command} -input=false -no-color -var-file={variables}{chosen} {options.format(saved=saved)}",
-            f"show -json {saved} > {shown}",
-            folder=folder,
-        )
-        told: dict[str, Any] = json.loads(shown.read_text())
-    finally:
-        saved.unlink(missing_ok=True)
-        shown.unlink(missing_ok=True)
+    with TemporaryDirectory(dir=CACHE) as folder:
+        place = Path(folder)
+        commands = [_making(place / name, chosen) for name, chosen in sets.items()]
+        terraform(_INIT, *[command for group in commands for command in group])
+        return {name: Made(*(_read(place / f"{name}.{kind}.json") for kind in ("plan", "state"))) for name in sets}
+
+
+_INIT = "init -input=false -no-color"
+
+
+def _planning(chosen: str, saved: Path) -> str:
+    """What is wrong it says on the other stream."""
+    return f"plan -input=false -no-color -lock=false {chosen} -out={saved} > /dev/null"
+
+
+def _making(place: Path, chosen: str) -> list[str]:
+    state = f"-state={place}.tfstate"
+    return [
+        f"{_planning(chosen, place)} {state}",
+        f"show -json {place} > {place}.plan.json",
+        f"apply -input=false -no-color -lock=false -backup=- {state} {place} > /dev/null",
+        f"show -json {place}.tfstate > {place}.state.json",
+    ]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(path.read_text())
     return told
 
 
@@ -137,7 +165,7 @@ def check(name: str) -> str:
             return "left out: the real provider validates the arguments itself"
         folders = sorted({str(path.parent) for path in FOLDER.rglob("*.tf")})
         return run([sys.executable, str(TOOLS / "tfcheck.py"), "check", "--schema", str(provider_schema()), *folders])
-    return "\n".join(terraform("init -input=false -no-color", f"{name} -no-color", folder=root) for root in roots(name))
+    return "\n".join(terraform(_INIT, f"{name} -no-color", folder=root) for root in roots(name))
 
 
 def roots(check_name: str) -> list[Path]:

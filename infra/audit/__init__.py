@@ -18,6 +18,7 @@ Rule = Callable[[Deployment], Iterator[Finding]]
 RULES: tuple[Rule, ...] = (
     access.nobody_anonymous,
     access.no_wide_roles,
+    access.nothing_is_granted_to_default_accounts,
     access.no_policy_is_replaced,
     access.no_keys,
     access.accounts_have_what_the_topology_grants,
@@ -38,8 +39,10 @@ RULES: tuple[Rule, ...] = (
     storage.cors_is_for_the_media_alone,
     storage.the_database_is_safe,
     storage.indexes_are_the_topologys,
+    storage.fields_are_the_topologys,
     storage.secrets_are_the_topologys,
     storage.keys_are_rotated,
+    storage.one_key_encrypts_all,
     storage.reads_and_writes_are_logged,
     compute.functions_are_the_topologys,
     compute.services_are_the_topologys,

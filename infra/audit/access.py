@@ -51,7 +51,7 @@ INVOKERS = frozenset({"cloud_run_service", "cloud_run_v2_service", "cloudfunctio
 
 
 def nobody_anonymous(deployment: Deployment) -> Iterator[Finding]:
-    """Everybody may call the HTTP functions that the topology calls public, and read the bucket of public evidence."""
+    """Everybody may call what the topology calls public, and read the objects of buckets that may be."""
     public = {name for name, function in deployment.topology.functions.items() if function.public}
     for grant in deployment.grants:
         if grant.member not in EVERYBODY:
@@ -63,10 +63,11 @@ def nobody_anonymous(deployment: Deployment) -> Iterator[Finding]:
 
 
 def _shows_evidence(grant: Grant, deployment: Deployment) -> bool:
-    """Objects whose names are known may be read where evidence is public as a whole; nobody lists them."""
+    """Objects whose names are known may be read where the topology lets a deployment show them; nobody lists them."""
+    shown = {"dashboard"} | {key for key, bucket in deployment.topology.buckets.items() if bucket.public}
     return (
         grant.kind == "storage_bucket"
-        and deployment.bucket_keys.get(grant.target) in {"evidence", "dashboard"}
+        and deployment.bucket_keys.get(grant.target) in shown
         and grant.role == "roles/storage.legacyObjectReader"
     )
 
@@ -92,6 +93,13 @@ def _has_to_be_on_the_project(grant: Grant) -> bool:
 
 def _administers(name: str) -> bool:
     return name.lower().endswith((".admin", "legacybucketowner", "legacyobjectowner"))
+
+
+def nothing_is_granted_to_default_accounts(deployment: Deployment) -> Iterator[Finding]:
+    """What runs without an account of its own would have what these have."""
+    for grant in deployment.grants:
+        if grant.member.endswith(("-compute@developer.gserviceaccount.com", "@appspot.gserviceaccount.com")):
+            yield Finding("no default accounts", grant.address, f"{grant.member} has {grant.role}")
 
 
 def no_policy_is_replaced(deployment: Deployment) -> Iterator[Finding]:

@@ -180,14 +180,16 @@ def the_edge_speaks_tls(deployment: Deployment) -> Iterator[Finding]:
         if not proxy.get("ssl_policy"):
             yield Finding("tls", proxy.address, "no policy says which TLS is spoken")
     for proxy in deployment.of("compute_target_http_proxy"):
-        if not _only_redirects(deployment):
+        if not _only_redirects(deployment, last_part(proxy.get("url_map"))):
             yield Finding("tls", proxy.address, "something is served without TLS")
 
 
-def _only_redirects(deployment: Deployment) -> bool:
-    """Whether some URL map does nothing but send everybody to https."""
-    return any(
-        url_map.block("default_url_redirect").get("https_redirect") for url_map in deployment.of("compute_url_map")
+def _only_redirects(deployment: Deployment, name: str) -> bool:
+    """Whether a URL map does nothing but send everybody to https."""
+    return all(
+        url_map.block("default_url_redirect").get("https_redirect") and not url_map.get("path_matcher")
+        for url_map in deployment.of("compute_url_map")
+        if url_map.get("name") == name
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from infra.audit.deployment import Deployment, Finding, Resource
 
@@ -103,6 +103,25 @@ def _index(resource: Resource) -> _Index:
     )
 
 
+def fields_are_the_topologys(deployment: Deployment) -> Iterator[Finding]:
+    """Documents expire by the fields that the topology names, and those that are never asked for have no index."""
+    topology = deployment.topology
+    fields = deployment.of("firestore_field")
+    expiring = {(each.get("collection"), each.get("field")) for each in fields if each.get("ttl_config")}
+    wanted = {(each.collection, each.field) for each in topology.expiry}
+    for collection, field in sorted(wanted ^ expiring, key=str):
+        where = "do not expire" if (collection, field) in wanted else "expire, which is not declared"
+        yield Finding("fields", str(collection), f"documents {where} by {field}")
+    bare = {(each.get("collection"), each.get("field")) for each in fields if _has_no_index(each)}
+    exempt = {(each.collection, field) for each in topology.unindexed for field in each.fields}
+    for collection, field in sorted(exempt - bare, key=str):
+        yield Finding("fields", str(collection), f"{field} is indexed, which nobody asks for")
+
+
+def _has_no_index(field: Resource) -> bool:
+    return bool(field.get("index_config")) and not field.block("index_config").get("indexes")
+
+
 def secrets_are_the_topologys(deployment: Deployment) -> Iterator[Finding]:
     """Those it names. What is in them is no business of Terraform's, whose state would show it."""
     found = {str(secret.get("secret_id")) for secret in deployment.of("secret_manager_secret")}
@@ -121,6 +140,44 @@ def keys_are_rotated(deployment: Deployment) -> Iterator[Finding]:
         period = str(key.get("rotation_period") or "").removesuffix("s")
         if not period or float(period) > LONGEST_ROTATION:
             yield Finding("keys", key.address, "it is not rotated every 90 days")
+
+
+_KEYS = {
+    "artifact_registry_repository": ("kms_key_name",),
+    "cloud_run_v2_service": ("template", "encryption_key"),
+    "cloudfunctions2_function": ("kms_key_name",),
+    "firestore_database": ("cmek_config", "kms_key_name"),
+    "pubsub_topic": ("kms_key_name",),
+    "secret_manager_secret": (
+        "replication",
+        "user_managed",
+        "replicas",
+        "customer_managed_encryption",
+        "kms_key_name",
+    ),
+    "storage_bucket": ("encryption", "default_kms_key_name"),
+}
+"""Where each type says by which key it is encrypted."""
+
+
+def one_key_encrypts_all(deployment: Deployment) -> Iterator[Finding]:
+    """Where a customer brings a key, nothing is stored by another: not the pictures, and not their messages."""
+    keys = {
+        resource.address: _key_of(resource)
+        for resource in deployment.of(*_KEYS)
+        if deployment.bucket_keys.get(str(resource.get("name"))) != "dashboard"
+    }
+    if any(keys.values()):
+        for address in sorted(address for address, key in keys.items() if key is None):
+            yield Finding("one key", address, "it is not encrypted by the customer's key")
+
+
+def _key_of(resource: Resource) -> str | None:
+    found: object = resource.values
+    for name in _KEYS[resource.type.removeprefix("google_")]:
+        inner = found[0] if isinstance(found, list) and found else found
+        found = inner.get(name) if isinstance(inner, Mapping) else None
+    return found if isinstance(found, str) and not found.startswith("stub-") else None
 
 
 def reads_and_writes_are_logged(deployment: Deployment) -> Iterator[Finding]:

@@ -63,7 +63,7 @@ def test_in_a_clone_the_schema_has_nothing_to_add(clone: Path) -> None:
 
 def test_in_a_clone_nothing_is_ever_applied(clone: Path) -> None:
     with pytest.raises(terraform.TerraformError, match="would deploy"):
-        terraform.applied()
+        terraform.made({})
     assert "would deploy" in checks.audit_all()
     assert calls(clone) == []
 
