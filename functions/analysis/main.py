@@ -6,7 +6,7 @@ from fastapi import FastAPI, Request
 from functions_framework import aio
 
 from shared import logs, settings
-from shared.adapters.google import blobs, bus, documents, firebase_identities
+from shared.adapters.google import bus, documents, firebase_identities, routed_blobs
 from shared.adapters.system_clock import SystemClock
 from shared.detection.contact_sheet import TileSheets
 from shared.detection.detector import load_detector
@@ -22,7 +22,7 @@ config, clock = settings.load(settings.AnalysisSettings), SystemClock()
 logs.configure(config.log_level, project=config.project)
 detector = load_detector(config.model_path)  # at the start: a model that can't be used fails its deployment
 store = cache(lambda: documents.connect(config.project, config.database))
-media = cache(lambda: blobs.connect(config.media_bucket))
+media = cache(lambda: routed_blobs.connect(config.buckets()))
 told = cache(lambda: components.report(store(), "model", detector.version, clock.now()))
 pixels = cache(lambda: scoring.Deps(media(), detector, TileSheets()))
 looking = cache(lambda: analyses.Deps(told(), StreamProbe(), pixels(), clock, config.machine()))

@@ -7,7 +7,7 @@ from functions_framework import aio
 from starlette.requests import Request
 
 from shared import logs, settings
-from shared.adapters.google import blobs, bus, documents, firebase_identities, signing
+from shared.adapters.google import blobs, bus, documents, firebase_identities, routed_blobs, signing
 from shared.adapters.system_clock import SystemClock
 from shared.handlers import evidence, incident_records
 from shared.handlers.evidence_links import EvidenceLinks
@@ -25,9 +25,9 @@ deciding = cache(lambda: incident_records.Deps(store(), bus.connect(config.proje
 def giving() -> evidence.Deps:
     """What gives evidence to people."""
     signer = signing.for_evidence(config.evidence_signer)
-    pictures, media = (blobs.connect(name, signer=signer) for name in (config.evidence_bucket, config.media_bucket))
+    pictures = blobs.connect(config.evidence_bucket, signer=signer)
     links = EvidenceLinks(pictures, config.evidence_urls, config.public_base())
-    return evidence.over(store(), clock, links, media)
+    return evidence.over(store(), clock, links, routed_blobs.connect(config.buckets(), signer=signer))
 
 
 access = Access(config.callers(), firebase_identities.connect(config.project, config.firebase_keys()))

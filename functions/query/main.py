@@ -16,15 +16,15 @@ from shared.web.access import Access
 
 config = settings.load(settings.QuerySettings)
 logs.configure(config.log_level, project=config.project)
-media = cache(lambda: blobs.connect(config.media_bucket))
+results = cache(lambda: blobs.connect(config.results_bucket))
 store = cache(lambda: documents.connect(config.project, config.database))
 topic = cache(lambda: health.TopicCheck(config.project, "media-uploaded"))
-checks: dict[str, service.Check] = {"blobs": lambda: media().stat("media/health"), "bus": lambda: topic().see()}
+checks: dict[str, service.Check] = {"blobs": lambda: results().stat("analysis/health"), "bus": lambda: topic().see()}
 parts = cache(lambda: components.checks(store(), SystemClock()))
 deps = cache(lambda: service.Deps(store(), SystemClock(), {**checks, **parts()}, auth_enabled=True))
 
 routers = [part.router(store) for part in (analysis, labels, replays)]
-routers += [timeline.router(store, media), service.router(deps)]
+routers += [timeline.router(store, results), service.router(deps)]
 access = Access(config.callers(), firebase_identities.connect(config.project, config.firebase_keys()))
 application = web.create_app(routers, access=access, allowed_origins=config.allowed_origins)
 
