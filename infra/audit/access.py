@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from infra.audit.deployment import Deployment, Finding, Grant, account_of, is_agent
-from infra.topology import Role
+from infra.topology import Account, Function, Role
 
 EVERYBODY = frozenset({"allUsers", "allAuthenticatedUsers"})
 
@@ -120,7 +120,7 @@ def accounts_have_what_the_topology_grants(deployment: Deployment) -> Iterator[F
 
     Beside them a function may read the secrets that it names, and its subscriptions' own accounts may call it.
     """
-    declared = {**deployment.topology.functions, **deployment.topology.accounts}
+    declared: dict[str, Function | Account] = {**deployment.topology.functions, **deployment.topology.accounts}
     for name, account in declared.items():
         wanted = Counter(_as_declared(role) for role in account.roles)
         found = Counter(

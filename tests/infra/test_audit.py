@@ -352,7 +352,7 @@ SPOILED: list[tuple[str, Callable[[Shown], None], str]] = [
     ("invokers", removed("cloud_run_v2_service_iam_member", name="query", member="allUsers"), "lets nobody"),
     ("tls", setting("compute_ssl_policy", "min_tls_version", "TLS_1_0"), "old versions"),
     ("tls", setting("compute_target_https_proxy", "ssl_policy", None), "which TLS"),
-    ("tls", setting("compute_url_map", "default_url_redirect", [], name="sightline-redirect"), "without TLS"),
+    ("tls", setting("compute_url_map", "default_url_redirect", [], name="sightline-to-https"), "without TLS"),
     ("guard", setting("compute_backend_service", "security_policy", None), "no security policy"),
 ]
 
