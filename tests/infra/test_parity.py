@@ -33,7 +33,7 @@ NEEDS = {
 }
 """What a function may have to do, by what its `main.py` connects to."""
 
-NEEDS_NOTHING = {"blobs.connect", "firebase_identities.connect"}
+NEEDS_NOTHING = {"blobs.connect", "firebase_identities.connect", "routed_blobs.connect"}
 """Of the buckets, further below; tokens are checked with keys that everybody may read."""
 
 GIVES = {
@@ -95,16 +95,22 @@ def test_a_role_that_no_adapter_needs_is_seen() -> None:
     assert given(generous) not in needed("ingest")
 
 
+NAMES_ONLY = {"annotate": {"media"}}
+"""Buckets that a function only speaks of: work on uploads is known by where they lie."""
+
+
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_function_reaches_the_buckets_that_it_connects_to(function: str) -> None:
+def test_a_function_reaches_the_buckets_that_it_is_told_the_names_of(function: str) -> None:
     granted = {
         role.resource.removeprefix("bucket/")
         for role in DECLARED.functions[function].roles
         if role.resource.startswith("bucket/")
     }
-    named = {name for name in DECLARED.buckets if f"config.{name}_bucket" in ast.unparse(main_of(function))}
-    assert granted == named
-    assert bool(granted) == ("blobs" in adapters_of(function))
+    told = {
+        name for name, bucket in DECLARED.buckets.items() if bucket.variable in DECLARED.functions[function].variables
+    }
+    assert granted == told - NAMES_ONLY.get(function, set())
+    assert bool(granted) == bool({"blobs", "routed_blobs"} & adapters_of(function))
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
