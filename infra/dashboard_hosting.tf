@@ -38,6 +38,7 @@ resource "google_storage_bucket" "dashboard" {
   #checkov:skip=CKV_GCP_114:the page is for everybody, and a backend bucket is read in nobody's name
   for_each = local.dashboard
 
+  project                     = module.project.id
   name                        = "${coalesce(var.bucket_prefix, var.project_id)}-dashboard"
   location                    = var.region
   uniform_bucket_level_access = true
@@ -109,6 +110,7 @@ resource "google_compute_security_policy" "dashboard" {
   #checkov:skip=CKV_GCP_73:the page is files from a bucket; no Java reads what is asked for
   for_each = local.dashboard
 
+  project     = module.project.id
   name        = "sightline-dashboard"
   description = "Who may load the page."
   type        = "CLOUD_ARMOR_EDGE"
