@@ -129,6 +129,14 @@ class Index:
     fields: tuple[Order, ...]
 
 
+@dataclass(frozen=True)
+class Unindexed:
+    """A field that the store keeps no index of its own of: only a composite index may serve a query that names it."""
+
+    collection: str
+    field: str
+
+
 class Subscription(Protocol):
     """Something that goes on until it is closed. `close` is idempotent and returns when no callback runs any more."""
 
@@ -167,7 +175,8 @@ class Documents(Protocol):
     def query(self, query: Query, *, limit: int = 100, cursor: str | None = None) -> Page:
         """One page. A cursor stays valid while documents come and go; a foreign one raises `Malformed`.
 
-        Raises `UndeclaredIndex` when the query needs a composite index that is not declared.
+        Raises `UndeclaredIndex` when the query needs a composite index that is not declared, as it does where it names
+        a field without an index of its own.
         """
         ...
 

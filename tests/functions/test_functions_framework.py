@@ -110,6 +110,8 @@ def cloud(firestore_host: str, pubsub_host: str, tmp_path_factory: pytest.TempPa
         "GOOGLE_APPLICATION_CREDENTIALS": str(folder / FILE_NAME),
         "GOOGLE_CLOUD_PROJECT": project,
         "MEDIA_BUCKET": BUCKET,
+        "QUARANTINE_BUCKET": BUCKET,
+        "RESULTS_BUCKET": BUCKET,
         "EVIDENCE_BUCKET": BUCKET,
         "TIMER_QUEUE": f"projects/{project}/locations/local/queues/timers",
         "TIMER_ACCOUNT": "timer",
@@ -147,10 +149,9 @@ class Started:
 def started(function: Installed, cloud: Cloud, logs: Path) -> Iterator[Started]:
     """The function in a process of its own, from its bundle."""
     port = emulators.free_port()
-    options = ["--target=main", "--host=127.0.0.1", f"--port={port}"]
     with (logs / f"{function.name}.log").open("wb") as output:
         process = subprocess.Popen(
-            [str(function.python), "-m", "functions_framework", *options],
+            bundle.start_command(DECLARED.functions[function.name].platform, str(function.python), port),
             cwd=function.source,
             env=cloud.environment,
             stdout=output,
