@@ -8,13 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import httpx
 import pytest
 
 from infra import smoke
 from infra.topology import ROOT
+from local.drawing import draw_calm_clip
 from local.emulators import free_port
 from local.server import running_server
 from shared import settings
@@ -84,14 +84,10 @@ def test_everything_holds_with_a_token_and_little_stays_behind(origin: str) -> N
 
 
 def test_everything_holds_without_a_token_twice_and_with_a_clip_of_ones_own(
-    open_origin: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    open_origin: str, calm: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from local.drawing import draw_calm_clip
-
-    calm = tmp_path / "calm.mp4"
-    draw_calm_clip(calm, seconds=4)
     for _ in range(2):
-        assert tried(open_origin, "--clip", str(calm), token=None) == 0, capsys.readouterr().out
+        assert tried(open_origin, "--clip", calm, token=None) == 0, capsys.readouterr().out
 
 
 def test_who_gives_no_token_where_one_is_asked_for_hears_it_first(
@@ -178,19 +174,27 @@ def test_so_does_it_when_a_smaller_part_is_broken(
     assert TOKEN not in told
 
 
-def test_a_failed_stage_is_named(spoilt: Spoilt, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A clip of one's own, short: of it nothing is demanded but an analysis."""
+    path = tmp_path_factory.mktemp("clip") / "calm.mp4"
+    draw_calm_clip(path, seconds=2, width=160, height=96)
+    return str(path)
+
+
+def test_a_failed_stage_is_named(spoilt: Spoilt, calm: str, capsys: pytest.CaptureFixture[str]) -> None:
     failed = {"detect": {"state": "failed", "error_code": "retries_exhausted"}}
     spoilt.spoilers["GET /video/status/*"] = changed(state="failed")
     spoilt.spoilers["GET /analysis/*"] = changed(stages=failed)
-    assert tried(spoilt.url, "--step", "analysis") == 1
+    assert tried(spoilt.url, "--step", "analysis", "--clip", calm) == 1
     assert "{'detect': 'retries_exhausted'}" in outcome(capsys.readouterr().out, "analysis")
 
 
 def test_an_analysis_that_never_ends_ends_the_run_in_time_and_it_still_tidies_up(
-    spoilt: Spoilt, capsys: pytest.CaptureFixture[str]
+    spoilt: Spoilt, calm: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spoilt.spoilers["GET /video/status/*"] = changed(state="running")
-    assert tried(spoilt.url, "--step", "analysis", "--limit", "6") == 1
+    assert tried(spoilt.url, "--step", "analysis", "--clip", calm, "--limit", "4") == 1
     told = capsys.readouterr().out
     assert "to end before the run's time was over" in outcome(told, "analysis")
     assert outcome(told, "tidy") == "ok tidy"
