@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 from infra import bundle, release, topology
 from infra.release import Deployment, Manifest, Record, ReleaseError, Store
@@ -331,7 +332,8 @@ def publish_to_pubsub(topic: str, attributes: dict[str, str]) -> None:
     """Publishes a message without content, and waits until it is kept."""
     from google.cloud import pubsub_v1
 
-    pubsub_v1.PublisherClient().publish(topic, b"", **attributes).result(timeout=60)
+    client: Any = pubsub_v1.PublisherClient()
+    client.publish(topic, b"", **attributes).result(timeout=60)
 
 
 # --------------------------------------------------------------------------- the command line
