@@ -12,7 +12,7 @@ module "edge" {
 
   backends = {
     for name, function in local.public_functions : name => {
-      service             = name
+      service             = local.deployed_services[name]
       routes              = function.routes
       file_routes         = try(function.file_routes, [])
       requests_per_minute = try(function.requests_per_minute, null)
@@ -21,7 +21,13 @@ module "edge" {
 }
 
 locals {
-  public_functions = { for name, function in local.http_functions : name => function if try(function.public, false) && !can(function.platform) }
+  # Cloud Run's names of what is deployed; its making comes before that of the backends.
+  deployed_services = merge({ for name, made in module.functions : name => made.service }, { for name, made in module.live : name => made.service })
+
+  public_functions = {
+    for name, function in local.http_functions : name => function
+    if try(function.public, false) && (contains(keys(local.gen2_functions), name) || var.live_image != null)
+  }
 }
 
 output "address" {

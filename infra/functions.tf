@@ -8,7 +8,7 @@ locals {
       memory        = try(coalesce(var.function_overrides[name].memory), function.memory)
       cpu           = try(coalesce(var.function_overrides[name].cpu), function.cpu)
       timeout       = function.timeout
-      concurrency   = try(coalesce(var.function_overrides[name].concurrency), function.concurrency)
+      concurrency   = function.concurrency
       min_instances = try(coalesce(var.function_overrides[name].min_instances), function.min_instances, 0)
       max_instances = try(coalesce(var.function_overrides[name].max_instances), function.max_instances)
     }

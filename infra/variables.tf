@@ -79,7 +79,6 @@ variable "function_overrides" {
   type = map(object({
     memory        = optional(number)
     cpu           = optional(number)
-    concurrency   = optional(number)
     min_instances = optional(number)
     max_instances = optional(number)
   }))

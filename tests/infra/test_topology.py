@@ -122,6 +122,13 @@ def test_a_function_that_cloud_run_refuses_is_refused_here(changed: dict[str, An
         topology.Function.model_validate({**declared, **changed})
 
 
+@pytest.mark.parametrize("function", list(DECLARED.event_functions()))
+def test_a_function_has_a_thread_for_each_message_it_is_sent_at_a_time(function: str) -> None:
+    """functions-framework has four a CPU where nobody says otherwise; what is sent beyond them waits and grows old."""
+    declared = DECLARED.functions[function]
+    assert int(declared.environment.get("THREADS", 4 * declared.cpu)) >= declared.concurrency
+
+
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_functions_publish_what_they_may_and_may_publish_what_they_do(function: str) -> None:
     """The classes of messages a function's handlers mention are the topics it declares."""
