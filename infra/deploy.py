@@ -40,6 +40,9 @@ LEFT_OUT = frozenset({"__pycache__", ".terraform", "bootstrap", "builder", "test
 
 LEFT_OUT_SUFFIXES = frozenset({".py", ".tfstate", ".backup", ".tfplan"})
 LIVE_IMAGE = re.compile(r"[a-z0-9][a-z0-9./:_-]*@sha256:[0-9a-f]{64}")
+PAGE = "dashboard"
+"""Below dist/: the built web page, where there is one (`dashboard_folder = "../dist/dashboard"`)."""
+
 ASKED = "release.auto.tfvars.json"
 """Variables that a release brings beside its environment's file; Terraform reads it by its name."""
 
@@ -142,8 +145,9 @@ def collect(root: Path, environment: str, folder: Path, *, live_image: str | Non
         inner = path.relative_to(infra)
         if path.is_file() and not _is_left_out(inner, environment):
             _copy(path, folder / "infra" / inner)
-    for path in sorted((root / "dist").glob("*.zip")):
-        _copy(path, folder / "dist" / path.name)
+    for path in sorted([*(root / "dist").glob("*.zip"), *(root / "dist" / PAGE).rglob("*")]):
+        if path.is_file():
+            _copy(path, folder / path.relative_to(root))
     if live_image is not None:
         (folder / "infra" / ASKED).write_text(json.dumps({"live_image": live_image}))
 

@@ -280,11 +280,15 @@ def test_a_release_holds_what_terraform_reads_and_no_state(world: World) -> None
         path = world.root / "infra" / name
         path.parent.mkdir(exist_ok=True)
         path.write_text("")
+    (world.root / "dist" / "dashboard").mkdir()
+    (world.root / "dist" / "dashboard" / "index.html").write_text("a page")
+    (world.root / "dist" / "live-image.txt").write_text(IMAGE)
     name = world.plan("v1", "true", "--live-image", IMAGE)
     with release.opened(str(world.root / "store")) as store:
         kept = store.load("test", name)
         store.restore(kept, world.root / "restored")
     assert set(kept.files) == {
+        "dist/dashboard/index.html",
         "dist/notify.zip",
         "infra/environments/test.tfvars",
         "infra/main.tf",
