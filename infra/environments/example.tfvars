@@ -2,3 +2,5 @@
 project_id = "sightline-example"
 region     = "europe-west1"
 domain     = "sightline.example.org"
+
+alert_emails = ["watch@example.org"]
