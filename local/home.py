@@ -90,6 +90,7 @@ from shared.web import (
     feedback,
     guards,
     labels,
+    live_sockets,
     operators,
     replay_orders,
     service,
@@ -209,6 +210,7 @@ class Home:
         self.meter = Meter(lambda: self.documents, self._clock)
         self._closing.callback(self.meter.close)
         self._newsroom = Newsroom(self.documents, self._clock, max_listeners=stream.MAX_LISTENERS)
+        self._sockets = live_sockets.Sockets()
         self._observe = observe.Deps(self.documents, self._clock, TimeOrderedIds(self._clock), config.policy())
 
     def start(self) -> None:
@@ -283,6 +285,7 @@ class Home:
             timeline.router(lambda: self.documents, lambda: self.media),
             *operators.routers(lambda: self._acting, lambda: evidence_deps),
             stream.router(lambda: self._newsroom),
+            live_sockets.router(lambda: self._newsroom, self._sockets, enabled=self.config.ws_enabled),
             moderation_routes.router(lambda: moderation_deps),
             cache_routes.router(lambda: moderation_deps.cache),
             shadows.router(lambda: moderation_deps.cache, self._profiles.shadow),
@@ -392,7 +395,9 @@ class Home:
             "sentiment": lambda: self.texts.condition,
         }
         enabled = self.access() is not None
-        return service.Deps(self.documents, self._clock, checks, auth_enabled=enabled)
+        return service.Deps(
+            self.documents, self._clock, checks, enabled, self.config.ws_enabled, lambda: self._sockets.open
+        )
 
     def _publish_pending(self) -> None:
         publish_pending(self.documents, self.queue, self._clock.now())

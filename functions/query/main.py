@@ -21,7 +21,7 @@ store, clock = cache(lambda: documents.connect(config.project, config.database))
 topic = cache(lambda: health.TopicCheck(config.project, "media-uploaded"))
 checks: dict[str, service.Check] = {"blobs": lambda: results().stat("analysis/health"), "bus": lambda: topic().see()}
 parts = cache(lambda: components.checks(store(), clock))
-deps = cache(lambda: service.Deps(store(), clock, {**checks, **parts()}, auth_enabled=True))
+deps = cache(lambda: service.Deps(store(), clock, {**checks, **parts()}, True, config.ws_enabled))
 
 routers = [part.router(store) for part in (analysis, labels, replays)]
 meter = Meter(store, clock)

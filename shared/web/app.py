@@ -24,6 +24,7 @@ from shared.web.callers import Rules
 from shared.web.meter import Meter
 from shared.web.middleware import UNAVAILABLE, AccessRequired, DeclaredLengthLimit, RequestContext, error_body, pause
 from shared.web.request_metrics import RequestMetrics
+from shared.web.sockets import SocketAccess
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ def create_app(
         )
     if meter is not None:
         app.add_middleware(RequestMetrics, meter=meter, routers=routers, whole_process=whole_process)
+    app.add_middleware(SocketAccess, access=access, allowed_origins=allowed_origins)
     app.add_middleware(RequestContext)
     return app
 
