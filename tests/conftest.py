@@ -1,13 +1,18 @@
-"""Fixtures that every suite may use: the official emulators, started at most once a test run and ended with it."""
+"""What every suite needs: the official emulators, started at most once a test run, and whose branches are counted."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from local import emulators
+
+TESTS = Path(__file__).resolve().parent
+COUNTED = (TESTS / "handlers", TESTS / "unit" / "domain")
+"""The tests of the domain and the handlers. Tracing doubles what Python costs, so the others run without it."""
 
 
 def require_emulators() -> None:
@@ -22,7 +27,13 @@ def require_emulators() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Refuses a pytest whose node ids xdist can't change: then every worker starts every stack of emulators itself."""
+    """Counts branches for `COUNTED` only.
+
+    Refuses a pytest whose node ids xdist can't change: then every worker starts every stack of emulators itself.
+    """
+    for item in items:
+        if not any(item.path.is_relative_to(counted) for counted in COUNTED):
+            item.add_marker("no_cover")
     marked = [item for item in items if item.get_closest_marker("xdist_group")]
     if config.getoption("loadgroup", default=False) and not all("@" in item.nodeid for item in marked):
         raise pytest.UsageError("pytest-xdist can't group tests with this version of pytest")
