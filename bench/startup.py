@@ -83,6 +83,7 @@ class Subject:
     name: str
     folder: Path
     path: str
+    platform: topology.Platform = "function"
 
 
 @dataclass(frozen=True)
@@ -124,15 +125,14 @@ def _functions(folder: Path, clients: bool) -> Iterator[Subject]:
         with zipfile.ZipFile(bundle.build(name, folder)) as archive:
             archive.extractall(folder / name)
         path = "/nothing-here" if declared.routes else "/robots.txt"
-        yield Subject(name, folder / name, "/" if clients else path)
+        yield Subject(name, folder / name, "/" if clients else path, declared.platform)
 
 
 def start(subject: Subject) -> Start:
     """Starts the subject, asks until it replies, ends it."""
     port = free_port()
-    options = ["--target=main", "--host=127.0.0.1", f"--port={port}"]
     begun = time.perf_counter()
-    command = [sys.executable, "-m", "functions_framework", *options]
+    command = bundle.start_command(subject.platform, sys.executable, port)
     with running(command, subject.folder, {"PATH": os.environ["PATH"], **ENVIRONMENT}) as process:
         reply = _first_reply(port, subject.path, process)
         elapsed = time.perf_counter() - begun

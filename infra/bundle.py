@@ -1,5 +1,7 @@
 """Builds one deterministic zip a function: `main.py`, `requirements.txt`, data files, what it imports of `shared/`.
 
+A service's holds its `Procfile`, too.
+
 `python -m infra.bundle [--out dist] [FUNCTION…]`. The same sources give the same bytes: entries are sorted, their times
 and modes fixed. Which modules belong in is read from the import graph, never listed by hand.
 """
@@ -28,10 +30,7 @@ def build(function: str, out: Path) -> Path:
     """Writes `<out>/<function>.zip` and returns its path. Raises KeyError for a function the topology does not have."""
     declared = topology.load().functions[function]
     folder = topology.ROOT / "functions" / function
-    entries = {
-        "main.py": (folder / "main.py").read_bytes(),
-        "requirements.txt": (folder / "requirements.txt").read_bytes(),
-    }
+    entries = {name: (folder / name).read_bytes() for name in own_files(declared)}
     for path in [*import_closure(folder / "main.py"), *data_files(declared)]:
         entries[path.relative_to(topology.ROOT).as_posix()] = path.read_bytes()
     out.mkdir(parents=True, exist_ok=True)
@@ -43,6 +42,18 @@ def build(function: str, out: Path) -> Path:
             info.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(info, entries[name])
     return target
+
+
+def own_files(declared: topology.Function) -> tuple[str, ...]:
+    """The names of what a bundle takes from its function's own folder."""
+    return ("main.py", "requirements.txt", *(("Procfile",) if declared.platform == "service" else ()))
+
+
+def start_command(platform: topology.Platform, python: str, port: int) -> list[str]:
+    """What starts an unzipped bundle on loopback, in its folder; `python`: the interpreter's path."""
+    if platform == "service":
+        return [python, "main.py", "127.0.0.1", str(port)]
+    return [python, "-m", "functions_framework", "--target=main", "--host=127.0.0.1", f"--port={port}"]
 
 
 def data_files(declared: topology.Function) -> list[Path]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from shared.ports import Index, Order, OutgoingMessage
+from shared.ports import Index, Order, OutgoingMessage, Unindexed
 
 ROOT = Path(__file__).resolve().parent.parent
 PIPELINE = ROOT / "infra" / "pipeline.yaml"
+
+
+Platform = Literal["function", "service"]
 
 
 class _Strict(BaseModel):
@@ -26,22 +29,47 @@ class Notification(_Strict):
     topic: str
 
 
+class LifecycleRule(_Strict):
+    """What the bucket does by itself with an object `after_days` of its age, if its name starts with `prefix`.
+
+    `delete_noncurrent` counts from when a newer version took its place, and keeps the three newest in any case.
+    """
+
+    action: Literal["delete", "delete_noncurrent", "nearline"]
+    after_days: int = Field(ge=1)
+    prefix: str | None = None
+
+
 class Bucket(_Strict):
-    """A bucket; its real name is in the environment variable `variable`."""
+    """A bucket; its real name is in the environment variable `variable`.
+
+    `public`: a deployment may let anybody read its objects, if they know their names. `versioned`: it keeps what is
+    overwritten. `browser_methods`: what pages of the allowed origins may do there with signed URLs.
+    """
 
     variable: str
+    public: bool = False
+    versioned: bool = False
+    browser_methods: list[Literal["GET", "HEAD", "POST", "PUT"]] = Field(default_factory=list)
+    lifecycle: list[LifecycleRule] = Field(default_factory=list)
     notifications: list[Notification] = Field(default_factory=list)
 
 
 class DeliveryPolicy(_Strict):
-    """How push subscriptions deliver; times in seconds."""
+    """How push subscriptions deliver; times in seconds.
 
-    ack_deadline: int
-    minimum_backoff: int
-    maximum_backoff: int
-    max_attempts: int
+    `retention`: how long what nobody takes is kept; `retention_of` says otherwise for single topics.
+    """
+
+    ack_deadline: int = Field(ge=10, le=600)
+    minimum_backoff: int = Field(ge=0, le=600)
+    maximum_backoff: int = Field(ge=0, le=600)
+    max_attempts: int = Field(ge=5, le=100)
+    retention: int = Field(ge=600, le=2_678_400)
+    retention_of: dict[str, int] = Field(default_factory=dict)
     dead_letter_topic: str
     dead_letter_subscription: str
+    dead_letter_retention: int = Field(ge=600, le=2_678_400)
 
 
 class Schedule(_Strict):
@@ -68,7 +96,7 @@ class Schedule(_Strict):
 
 
 class Role(_Strict):
-    """An IAM role on one resource: `project`, `bucket/…`, `topic/…` or `account/…`.
+    """An IAM role on one resource: `project`, `bucket/…`, `topic/…`, `queue/…` or `account/…`.
 
     `prefix`: of a bucket, only the objects whose names start with it (an IAM condition).
     """
@@ -86,16 +114,31 @@ class Account(_Strict):
 
 
 class Queue(_Strict):
-    """A Cloud Tasks queue; its whole name is in the environment variable `variable`."""
+    """A Cloud Tasks queue; its whole name is in the environment variable `variable`.
+
+    `rate`: tasks started a second; `concurrency`: at a time. A failed task waits `minimum_backoff` seconds, then twice
+    as long each time up to `maximum_backoff`, and is dropped after `max_attempts`.
+    """
 
     variable: str
+    rate: int = Field(ge=1, le=500)
+    concurrency: int = Field(ge=1, le=5000)
+    max_attempts: int = Field(ge=1)
+    minimum_backoff: int = Field(ge=1)
+    maximum_backoff: int = Field(ge=1)
 
 
 class Function(_Strict):
-    """One deployed function: an event function has `triggers` (topics), an HTTP function `routes`. `memory` in MiB."""
+    """One deployed function: an event function has `triggers` (topics), an HTTP function `routes`. `memory` in MiB.
 
+    `platform` `service`: a plain Cloud Run service, started by its `Procfile`: functions-framework has no WebSocket.
+    """
+
+    platform: Platform = "function"
     triggers: list[str] = Field(default_factory=list)
     routes: list[str] = Field(default_factory=list)
+    file_routes: list[str] = Field(default_factory=list)
+    requests_per_minute: int = Field(default=100, gt=0)
     public: bool = False
     publishes: list[str] = Field(default_factory=list)
     settings: str
@@ -106,7 +149,8 @@ class Function(_Strict):
     cpu: float
     timeout: int
     concurrency: int
-    max_instances: int
+    min_instances: int = Field(default=0, ge=0)
+    max_instances: int = Field(ge=1)
     files: list[str] = Field(default_factory=list)
     roles: list[Role]
 
@@ -126,6 +170,20 @@ class IndexDeclaration(_Strict):
         return Index(self.collection, tuple(Order(f.removeprefix("-"), f.startswith("-")) for f in self.fields))
 
 
+class Expiry(_Strict):
+    """Documents of `collection` are worthless once the time in their `field` has come: the store may remove them."""
+
+    collection: str
+    field: str
+
+
+class Exemption(_Strict):
+    """Top-level fields of a collection that no query needs an index of their own of."""
+
+    collection: str
+    fields: list[str]
+
+
 class Topology(_Strict):
     """The whole of `pipeline.yaml`. `secrets`: environment variables, each with the name of its secret."""
 
@@ -141,6 +199,8 @@ class Topology(_Strict):
     delivery: DeliveryPolicy
     functions: dict[str, Function]
     indexes: list[IndexDeclaration]
+    expiry: list[Expiry]
+    unindexed: list[Exemption]
 
     def event_functions(self) -> dict[str, Function]:
         """Those with a trigger."""
@@ -150,9 +210,10 @@ class Topology(_Strict):
         """Those with routes."""
         return {name: function for name, function in self.functions.items() if function.routes}
 
-    def document_indexes(self) -> list[Index]:
-        """The declared composite indexes."""
-        return [declaration.as_index() for declaration in self.indexes]
+    def document_indexes(self) -> list[Index | Unindexed]:
+        """The declared composite indexes, and the fields that have none of their own."""
+        exempt = [Unindexed(each.collection, field) for each in self.unindexed for field in each.fields]
+        return [*(declaration.as_index() for declaration in self.indexes), *exempt]
 
 
 def subscription_name(function: str, topic: str) -> str:

@@ -1,5 +1,5 @@
 terraform {
-  required_version = ">= 1.9, < 2"
+  required_version = ">= 1.11, < 2" # values that are written and never stored: the tokens
 
   required_providers {
     google = {

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from fnmatch import fnmatchcase
 
 import httpx
 from starlette.applications import Starlette
@@ -24,8 +24,7 @@ def gateway(declared: Topology, origins: Mapping[str, str]) -> Starlette:
     client = httpx.AsyncClient(timeout=300.0)  # as long as the slowest function may take
 
     async def forward(request: Request) -> Response:
-        asked = request.headers.get("access-control-request-method", request.method)
-        function = function_for(declared, "GET" if asked == "HEAD" else asked, request.url.path)
+        function = function_for(declared, _asked_method(request), request.url.path)
         if function is None:
             return JSONResponse({"detail": "Not Found"}, 404)
         asking = client.build_request(
@@ -61,6 +60,14 @@ class _Passed(StreamingResponse):
             await self._reply.aclose()
 
 
+def _asked_method(request: Request) -> str:
+    """A preflight goes where the request it asks for will go, and GET answers HEAD."""
+    asked = request.method
+    if asked == "OPTIONS":
+        asked = request.headers.get("access-control-request-method", asked)
+    return "GET" if asked == "HEAD" else asked
+
+
 def _target(request: Request) -> str:
     """Path and query as they were sent: decoding them once more would change `%2F` and `%25`."""
     path: bytes = request.scope["raw_path"]
@@ -73,6 +80,12 @@ def function_for(declared: Topology, method: str, path: str) -> str | None:
     for name, function in declared.http_functions().items():
         for route in function.routes:
             wanted, pattern = route.split(" ", 1)
-            if method == wanted and fnmatchcase(path, pattern):
+            if method == wanted and re.fullmatch(_expression(pattern), path):
                 return name
     return None
+
+
+def _expression(pattern: str) -> str:
+    """A `*` at the end stands for anything below, one inside for one segment, as in the load balancer's URL map."""
+    beginning, is_open = pattern.removesuffix("*"), pattern.endswith("*")
+    return re.escape(beginning).replace(r"\*", "[^/]+") + ("(?s:.*)" if is_open else "")

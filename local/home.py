@@ -75,6 +75,7 @@ from shared.handlers import (
 )
 from shared.handlers.evidence_links import EvidenceLinks
 from shared.handlers.moderation import Pixels
+from shared.handlers.newsroom import Newsroom
 from shared.handlers.spending import Spending
 from shared.handlers.watched_model import WatchedModel
 from shared.ids import TimeOrderedIds
@@ -92,6 +93,7 @@ from shared.web import (
     replay_orders,
     service,
     shadows,
+    stream,
     timeline,
 )
 from shared.web import devices as device_routes
@@ -201,7 +203,7 @@ class Home:
         self._profiles = policies.load_in_force(*config.profile_names())
         self._witnesses = witnesses.Deps(self.images, self.texts, _patterns())
         self._acting = incident_records.Deps(self.documents, self.queue, self._clock)
-        self._newsroom = operators.newsroom_of(self._acting)
+        self._newsroom = Newsroom(self.documents, self._clock, max_listeners=stream.MAX_LISTENERS)
         self._observe = observe.Deps(self.documents, self._clock, TimeOrderedIds(self._clock), config.policy())
 
     def start(self) -> None:
@@ -274,7 +276,8 @@ class Home:
             feedback.router(lambda: labelling_deps),
             labels.router(lambda: self.documents),
             timeline.router(lambda: self.documents, lambda: self.media),
-            *operators.routers(lambda: self._acting, lambda: evidence_deps, lambda: self._newsroom),
+            *operators.routers(lambda: self._acting, lambda: evidence_deps),
+            stream.router(lambda: self._newsroom),
             moderation_routes.router(lambda: moderation_deps),
             cache_routes.router(lambda: moderation_deps.cache),
             shadows.router(lambda: moderation_deps.cache, self._profiles.shadow),

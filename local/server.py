@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -20,9 +18,9 @@ from shared.adapters.embedded.blob_server import signed_routes
 from shared.domain.evidence_images import LinkMode
 from shared.errors import SettingsError
 from shared.settings import EmbeddedSettings
+from shared.web import serving
 from shared.web.app import create_app
-
-STOP_SECONDS = 10
+from shared.web.serving import StreamServer
 
 
 def application(home: Home) -> Starlette:
@@ -53,7 +51,7 @@ def serve(data: Path, *, host: str, port: int, public_url: str | None = None) ->
     try:
         home.start()
         print(f"Sightline on {home.base_url} (API at /docs), data in {data.resolve()}", flush=True)
-        _Server(home, host, port).run()
+        _server(home, host, port).run()
     finally:
         home.close()
     return 0
@@ -77,7 +75,7 @@ def running_server(data: Path, *, port: int, config: EmbeddedSettings | None = N
     logs.configure("WARNING")
     base_url = f"http://127.0.0.1:{port}"
     home = Home(data, config, base_url)
-    server = _Server(home, "127.0.0.1", port)
+    server = _server(home, "127.0.0.1", port)
     thread = threading.Thread(target=server.run, name="http", daemon=True)
     try:
         home.start()
@@ -91,18 +89,5 @@ def running_server(data: Path, *, port: int, config: EmbeddedSettings | None = N
         home.close()
 
 
-class _Server(uvicorn.Server):
-    """Serves a home. Streams of events are ended before it waits for the requests that are under way."""
-
-    def __init__(self, home: Home, host: str, port: int) -> None:
-        app = application(home)
-        options = uvicorn.Config(
-            app, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=STOP_SECONDS
-        )
-        super().__init__(options)
-        self._home = home
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stops."""
-        self._home.end_streams()
-        await super().shutdown(sockets)
+def _server(home: Home, host: str, port: int) -> StreamServer:
+    return StreamServer(serving.options(application(home), host=host, port=port), home.end_streams)

@@ -192,11 +192,11 @@ def _functions(ports: Mapping[str, int], folder: Path, environment: Mapping[str,
 
 
 def _start_function(name: str, port: int, folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """functions-framework over the unzipped bundle, in a process of its own, seeing nothing of the repository."""
+    """The unzipped bundle, started in a process of its own that sees nothing of the repository."""
     source = folder / "functions" / name
     with zipfile.ZipFile(bundle.build(name, folder / "bundles")) as archive:
         archive.extractall(source)
-    command = [sys.executable, "-m", "functions_framework", "--target=main", "--host=127.0.0.1", f"--port={port}"]
+    command = bundle.start_command(topology.load().functions[name].platform, sys.executable, port)
     inherited = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     with (folder / f"{name}.log").open("wb") as log:
         return subprocess.Popen(

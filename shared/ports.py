@@ -129,6 +129,14 @@ class Index:
     fields: tuple[Order, ...]
 
 
+@dataclass(frozen=True)
+class Unindexed:
+    """A field that the store keeps no index of its own of: only a composite index may serve a query that names it."""
+
+    collection: str
+    field: str
+
+
 class Subscription(Protocol):
     """Something that goes on until it is closed. `close` is idempotent and returns when no callback runs any more."""
 

@@ -571,7 +571,19 @@ class NotifySettings(Settings, AlertSettings, EvidenceSettings, WebhookSettings)
 
 
 @dataclass(frozen=True, kw_only=True)
-class QuerySettings(WebSettings):
+class StreamSettings:
+    """`ws_enabled`: whether `/stream` takes WebSockets, too."""
+
+    ws_enabled: bool = variable("WS_ENABLED", _truth, default=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveSettings(WebSettings, StreamSettings):
+    """The service that tells what changes as it happens."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuerySettings(WebSettings, StreamSettings):
     """The function that reads everything back."""
 
     media_bucket: str = variable("MEDIA_BUCKET")
@@ -589,6 +601,7 @@ class EmbeddedSettings(
     AlertSettings,
     UserSettings,
     WebhookSettings,
+    StreamSettings,
 ):
     """The embedded home. Without a token everything is open, and `/` says so; without a key, Gemini is not asked.
 

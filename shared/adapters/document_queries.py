@@ -9,13 +9,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from shared.adapters.document_values import check_collection, check_field, dump, load, plain_value
 from shared.errors import Malformed, UndeclaredIndex
-from shared.ports import Filter, Index, Order, Query
+from shared.ports import Filter, Index, Order, Query, Unindexed
 
 MAX_ALTERNATIVES = 30
 """How many values the `in` filters of one query may ask for, multiplied (Firestore's limit)."""
@@ -43,8 +43,8 @@ class Plan:
         return bool(self.orders) and (len(fields) > 1 or contains_and_orders)
 
 
-def plan(query: Query, indexes: Iterable[Index] | None) -> Plan:
-    """Checks a query; `indexes` are the declared ones, None leaves the judgement to the server.
+def plan(query: Query, indexes: Sequence[Index | Unindexed] | None) -> Plan:
+    """Checks a query; `indexes` are the declared ones and exemptions, None leaves the judgement to the server.
 
     Raises `ValueError` for a query that Firestore would refuse, `InvalidKey` and `UndeclaredIndex`.
     """
@@ -55,9 +55,20 @@ def plan(query: Query, indexes: Iterable[Index] | None) -> Plan:
         check_field(entry.field)
     descending = query.order_by[-1].descending if query.order_by else False
     made = Plan(query.collection, where, _full_order(where, query.order_by), descending)
-    if indexes is not None and made.needs_composite_index and not _served(made, indexes):
-        raise UndeclaredIndex(_wanted(made))
+    if indexes is not None:
+        _check_served(made, indexes)
     return made
+
+
+def _check_served(made: Plan, indexes: Sequence[Index | Unindexed]) -> None:
+    if made.needs_composite_index:
+        if not _served(made, [index for index in indexes if isinstance(index, Index)]):
+            raise UndeclaredIndex(_wanted(made))
+        return
+    exempt = {entry.field for entry in indexes if isinstance(entry, Unindexed) and entry.collection == made.collection}
+    asked = {entry.field for entry in made.where} | {entry.field for entry in made.orders}
+    if named := exempt & asked:
+        raise UndeclaredIndex(f"{made.collection} keeps no index of {', '.join(sorted(named))}")
 
 
 def _checked(entry: Filter) -> Filter:

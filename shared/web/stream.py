@@ -31,6 +31,9 @@ from shared.web.callers import Viewer
 WAITING = 200
 """Events that a client may lag behind; one that lags further is dropped, and may come back with its last id."""
 
+MAX_LISTENERS = 200
+"""In one process: fewer than the requests that an instance of `live` may have at once, so that others get through."""
+
 MEDIA_TYPE = "text/event-stream"
 
 
@@ -39,7 +42,7 @@ class Pace:
     """In seconds. `longest` ends a stream before the platform does; `sending`: how long one event may take to leave."""
 
     heartbeat: float = 15.0
-    longest: float = 280.0
+    longest: float = 3300.0
     sending: float = 20.0
 
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from shared.adapters.embedded.documents import SqliteDocuments
-from shared.ports import Documents, Index, Order
+from shared.ports import Documents, Index, Order, Unindexed
 from tests.google_ai_server import GoogleAi, running_google_ai
 
 INDEXES = (
@@ -17,6 +17,9 @@ INDEXES = (
     Index("things", (Order("kind"), Order("at"))),
     Index("things", (Order("place"), Order("at"))),
     Index("things", (Order("rank", descending=True), Order("at"))),
+    Index("memos", (Order("kind"), Order("at"))),
+    Unindexed("memos", "at"),
+    Unindexed("memos", "text"),
 )
 
 

@@ -192,6 +192,25 @@ class TestIndexes:
         with pytest.raises(UndeclaredIndex):
             documents.watch(query, lambda _: None)
 
+    def test_an_exempt_field_is_served_by_a_composite_index_alone(self, documents: Documents) -> None:
+        fill(documents, {"a": {"kind": "k", "at": NOON, "text": "t"}}, collection="memos")
+        assert ids(documents, self.KIND, order=(Order("at"),), collection="memos") == ["a"]
+        assert ids(documents, self.KIND, collection="memos") == ["a"]
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            Query("memos", (), (Order("at"),)),
+            Query("memos", (Filter("at", ">", NOON),)),
+            Query("memos", (KIND, Filter("text", "==", "t"))),
+        ],
+    )
+    def test_nothing_else_serves_an_exempt_field(self, documents: Documents, query: Query) -> None:
+        with pytest.raises(UndeclaredIndex):
+            documents.query(query)
+        with pytest.raises(UndeclaredIndex):
+            documents.count(query)
+
 
 class TestPages:
     QUERY = Query("things", (Filter("kind", "==", "k"),), (Order("at", descending=True),))

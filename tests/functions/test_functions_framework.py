@@ -147,10 +147,9 @@ class Started:
 def started(function: Installed, cloud: Cloud, logs: Path) -> Iterator[Started]:
     """The function in a process of its own, from its bundle."""
     port = emulators.free_port()
-    options = ["--target=main", "--host=127.0.0.1", f"--port={port}"]
     with (logs / f"{function.name}.log").open("wb") as output:
         process = subprocess.Popen(
-            [str(function.python), "-m", "functions_framework", *options],
+            bundle.start_command(DECLARED.functions[function.name].platform, str(function.python), port),
             cwd=function.source,
             env=cloud.environment,
             stdout=output,

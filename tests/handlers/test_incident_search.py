@@ -127,7 +127,7 @@ def test_every_combination_of_filters_has_its_indexes(store: SqliteDocuments) ->
 
 
 def test_each_filter_has_one_index_and_no_more() -> None:
-    declared = [index.fields for index in topology.load().document_indexes() if index.collection == "incidents"]
+    declared = [index.as_index().fields for index in topology.load().indexes if index.collection == "incidents"]
     newest = Order("opened_at", descending=True)
     filters = ["status", "priority", "outcome", "beacon_id", "assignee", "legal_hold"]
     assert [fields for fields in declared if fields[-1] == newest] == [(Order(name), newest) for name in filters]

@@ -52,9 +52,18 @@ def test_a_bundle_holds_just_what_it_imports(function: str, tmp_path: Path) -> N
     held = {name for name in names if name.startswith("shared/")}
     loaded = {_file_of(module, tmp_path / "unzipped") for module in _loaded_modules(tmp_path / "unzipped")}
     assert held == loaded
-    files = bundle.data_files(topology.load().functions[function])
-    declared = {path.relative_to(topology.ROOT).as_posix() for path in files}
-    assert names - held == {"main.py", "requirements.txt"} | declared
+    declared = topology.load().functions[function]
+    files = {path.relative_to(topology.ROOT).as_posix() for path in bundle.data_files(declared)}
+    assert names - held == {*bundle.own_files(declared)} | files
+
+
+def test_a_service_brings_what_starts_it_and_a_function_does_not() -> None:
+    platforms = {name: function.platform for name, function in topology.load().functions.items()}
+    folders = topology.ROOT / "functions"
+    assert {name for name in FUNCTIONS if (folders / name / "Procfile").exists()} == {"live"}
+    assert {name for name, platform in platforms.items() if platform == "service"} == {"live"}
+    assert "Procfile" in bundle.own_files(topology.load().functions["live"])
+    assert "Procfile" not in bundle.own_files(topology.load().functions["query"])
 
 
 def _loaded_modules(folder: Path) -> list[str]:

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 from infra import topology
 from local.emulators import free_port, wait_until_listening
 from local.gateway import gateway
-from local.server import STOP_SECONDS, running_server
+from local.server import running_server
 from shared.adapters.embedded.documents import SqliteDocuments
 from shared.domain import incident_changes
 from shared.domain.alerts import Alert, AlertCause
@@ -33,6 +33,7 @@ from shared.repositories import alerts, incidents
 from shared.web import stream
 from shared.web.access import Access
 from shared.web.app import create_app
+from shared.web.serving import STOP_SECONDS
 from tests.fakes import ManualClock
 
 TOKENS = {
@@ -354,7 +355,7 @@ def test_a_newsroom_that_is_closed_takes_nobody(service: Service) -> None:
 
 def test_the_gateway_passes_events_on_as_they_come(service: Service) -> None:
     """It stands for the load balancer before functions on a developer's machine."""
-    functions = {"incidents": f"http://127.0.0.1:{service.port}"}
+    functions = {"live": f"http://127.0.0.1:{service.port}"}
     with running(gateway(topology.load(), functions)) as port:
         with replace(service, port=port).listening() as told:
             incident = service.open_incident()

@@ -23,7 +23,7 @@ from shared.adapters.embedded.document_sql import (
 )
 from shared.adapters.embedded.document_watch import DocumentWatch
 from shared.adapters.embedded.document_writes import Prepared, Stored, outcome, prepare
-from shared.ports import Document, Index, Page, Query, Subscription, Write
+from shared.ports import Document, Index, Page, Query, Subscription, Unindexed, Write
 
 _READ = "SELECT version, data FROM documents WHERE collection = ? AND id = ?"
 _WRITE = """
@@ -40,17 +40,18 @@ class SqliteDocuments:
     """Documents in the SQLite file at `path`, made if it is not there; for many threads and several processes.
 
     A commit that returned survives the death of the process (`kill -9`), not always a power cut. Only the composite
-    `indexes` may be queried. An index of a single field is made when the first query needs it; `array_contains` alone
-    reads all the keys of its collection. `version` is the count of changes to the collection.
+    `indexes` may be queried. An index of a single field that is not exempt (`Unindexed`) is made when the first query
+    needs it; `array_contains` alone reads all the keys of its collection. `version` is the count of changes to the
+    collection.
     """
 
-    def __init__(self, path: Path, indexes: Sequence[Index]) -> None:
+    def __init__(self, path: Path, indexes: Sequence[Index | Unindexed]) -> None:
         self._indexes = tuple(indexes)
         self._connections = DocumentConnections(path, SCHEMA)
         self._made: set[str] = set()
         self._watches: set[DocumentWatch] = set()
         self._watches_lock = threading.Lock()
-        self._make_indexes([composite_index(index) for index in self._indexes])
+        self._make_indexes([composite_index(index) for index in self._indexes if isinstance(index, Index)])
 
     def close(self) -> None:
         """Ends all watches and closes the database; idempotent."""

@@ -39,6 +39,7 @@ from shared.ports import (
     Query,
     Set,
     Subscription,
+    Unindexed,
     Update,
     Write,
 )
@@ -83,7 +84,7 @@ class FirestoreDocuments:
     the emulator: it serves any query. Without, Firestore itself refuses it. `version` is the update time.
     """
 
-    def __init__(self, client: firestore.Client, *, indexes: Sequence[Index] | None = None) -> None:
+    def __init__(self, client: firestore.Client, *, indexes: Sequence[Index | Unindexed] | None = None) -> None:
         self._client = client
         self._indexes = None if indexes is None else tuple(indexes)
 
