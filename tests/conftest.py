@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from coverage import Coverage
 
 from local import emulators
 
@@ -27,16 +28,23 @@ def require_emulators() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Counts branches for `COUNTED` only.
-
-    Refuses a pytest whose node ids xdist can't change: then every worker starts every stack of emulators itself.
-    """
-    for item in items:
-        if not any(item.path.is_relative_to(counted) for counted in COUNTED):
-            item.add_marker("no_cover")
+    """Refuses a pytest whose node ids xdist can't change: then every worker starts every stack of emulators itself."""
     marked = [item for item in items if item.get_closest_marker("xdist_group")]
     if config.getoption("loadgroup", default=False) and not all("@" in item.nodeid for item in marked):
         raise pytest.UsageError("pytest-xdist can't group tests with this version of pytest")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Traces the tests of `COUNTED` only; of the others neither the call nor, as `no_cover` does, the fixtures."""
+    tracing = Coverage.current()
+    if tracing is None or any(item.path.is_relative_to(folder) for folder in COUNTED):
+        return (yield)
+    tracing.stop()
+    try:
+        return (yield)
+    finally:
+        tracing.start()
 
 
 @pytest.fixture(scope="session")
