@@ -69,6 +69,8 @@ ENVIRONMENT = {
     "STORAGE_EMULATOR_HOST": f"http://{NOWHERE}",
     "GOOGLE_CLOUD_PROJECT": "demo-bench",
     "MEDIA_BUCKET": "media",
+    "QUARANTINE_BUCKET": "quarantine",
+    "RESULTS_BUCKET": "results",
     "TIMER_QUEUE": "projects/p/locations/l/queues/timers",
     "TIMER_ACCOUNT": "timer",
     "EVIDENCE_BUCKET": "evidence",

@@ -8,13 +8,16 @@ locals {
       memory        = try(coalesce(var.function_overrides[name].memory), function.memory)
       cpu           = try(coalesce(var.function_overrides[name].cpu), function.cpu)
       timeout       = function.timeout
-      concurrency   = try(coalesce(var.function_overrides[name].concurrency), function.concurrency)
+      concurrency   = function.concurrency
       min_instances = try(coalesce(var.function_overrides[name].min_instances), function.min_instances, 0)
       max_instances = try(coalesce(var.function_overrides[name].max_instances), function.max_instances)
     }
   }
 
-  # What the deployment itself knows; `settings` says the rest.
+  # What follows from what is deployed, unless `settings` says otherwise.
+  implied_settings = var.live_image == null ? { WS_ENABLED = "false" } : {}
+
+  # What the deployment itself knows, and nobody else says.
   derived_settings = merge(
     { GOOGLE_CLOUD_PROJECT = var.project_id, FIRESTORE_DATABASE = module.firestore.name },
     local.access_settings,
@@ -36,8 +39,8 @@ locals {
       try(function.environment, {}),
       { FUNCTION_CPU = tostring(local.sizes[name].cpu), FUNCTION_MEMORY_MIB = tostring(local.sizes[name].memory) },
       {
-        for variable in concat(local.topology.common_variables, try(function.variables, [])) : variable => merge(var.settings, local.derived_settings)[variable]
-        if contains(concat(keys(var.settings), local.derived_names), variable)
+        for variable in concat(local.topology.common_variables, try(function.variables, [])) : variable => merge(local.implied_settings, var.settings, local.derived_settings)[variable]
+        if contains(concat(keys(local.implied_settings), keys(var.settings), local.derived_names), variable)
       },
     )
   }

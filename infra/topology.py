@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from shared.ports import Index, Order, OutgoingMessage, Unindexed
 
@@ -16,6 +16,24 @@ PIPELINE = ROOT / "infra" / "pipeline.yaml"
 
 
 Platform = Literal["function", "service"]
+
+# https://cloud.google.com/run/docs/configuring/services/cpu: CPUs, and the least and most MiB that go with them.
+# Parts of a CPU stand for themselves and all between them and the next.
+MEMORY_OF_CPUS = {
+    0.08: (128, 512),
+    0.5: (128, 1024),
+    1.0: (128, 4096),
+    2.0: (128, 8192),
+    4.0: (2048, 16384),
+    6.0: (4096, 24576),
+    8.0: (4096, 32768),
+}
+
+LONGEST_PUSH = 540
+"""Seconds: a push must be over well before Pub/Sub's longest acknowledgement deadline of 600."""
+
+LONGEST_REQUEST = 3600
+"""Seconds, of Cloud Run."""
 
 
 class _Strict(BaseModel):
@@ -154,6 +172,20 @@ class Function(_Strict):
     files: list[str] = Field(default_factory=list)
     roles: list[Role]
 
+    @model_validator(mode="after")
+    def _is_what_cloud_run_takes(self) -> Function:
+        least, most = memory_range(self.cpu)
+        if not least <= self.memory <= most:
+            raise ValueError(f"memory: with {self.cpu:g} CPU there are {least} to {most} MiB")
+        if self.concurrency > 1 and self.cpu < 1:
+            raise ValueError("concurrency: several requests at a time need a whole CPU")
+        longest = LONGEST_PUSH if self.triggers else LONGEST_REQUEST
+        if not 1 <= self.timeout <= longest:
+            raise ValueError(f"timeout: is not 1 to {longest} seconds")
+        if self.min_instances > self.max_instances:
+            raise ValueError("min_instances: is more than max_instances")
+        return self
+
     def own_environment(self) -> dict[str, str]:
         """The constants of its environment, and its size, by which it estimates what it costs."""
         return {**self.environment, "FUNCTION_CPU": f"{self.cpu:g}", "FUNCTION_MEMORY_MIB": str(self.memory)}
@@ -214,6 +246,14 @@ class Topology(_Strict):
         """The declared composite indexes, and the fields that have none of their own."""
         exempt = [Unindexed(each.collection, field) for each in self.unindexed for field in each.fields]
         return [*(declaration.as_index() for declaration in self.indexes), *exempt]
+
+
+def memory_range(cpus: float) -> tuple[int, int]:
+    """The least and the most MiB with so many CPUs. Raises ValueError where there are no such instances."""
+    known = [number for number in MEMORY_OF_CPUS if number <= cpus]
+    if not known or (cpus >= 1 and cpus not in MEMORY_OF_CPUS):
+        raise ValueError(f"cpu: there are no instances of {cpus:g} CPU")
+    return MEMORY_OF_CPUS[max(known)]
 
 
 def subscription_name(function: str, topic: str) -> str:

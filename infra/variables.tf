@@ -68,7 +68,6 @@ variable "function_overrides" {
   type = map(object({
     memory        = optional(number)
     cpu           = optional(number)
-    concurrency   = optional(number)
     min_instances = optional(number)
     max_instances = optional(number)
   }))
@@ -101,6 +100,11 @@ variable "live_image" {
   description = "The image of the service of streams, best by its digest; null leaves it out, and /stream with it."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.live_image == null || can(regex("^[a-z0-9.-]+(/[A-Za-z0-9._-]+)+(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]{64})?$", var.live_image))
+    error_message = "This is no image's address."
+  }
 }
 
 variable "project_id" {

@@ -120,6 +120,8 @@ def _function_environment(folder: Path, storage: str) -> dict[str, str]:
         "GOOGLE_APPLICATION_CREDENTIALS": str(folder / FILE_NAME),
         "MEDIA_BUCKET": bucket_name("media"),
         "EVIDENCE_BUCKET": bucket_name("evidence"),
+        "QUARANTINE_BUCKET": bucket_name("quarantine"),
+        "RESULTS_BUCKET": bucket_name("results"),
         "SIGHTLINE_API_TOKEN": TOKEN,
         # Google's own cannot be reached with an emulator's credentials; `extra` may name other places, and give money.
         "GEMINI_MODEL": "none",

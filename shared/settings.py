@@ -15,12 +15,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+from shared.buckets import Buckets
 from shared.domain.actors import is_reserved
 from shared.domain.assets import MEDIA_PREFIX, is_shown_text
 from shared.domain.costs import Machine
 from shared.domain.evidence_images import LinkMode
 from shared.domain.incidents import IncidentPolicy, SignalKind
+from shared.domain.moderation.moderated import ANNOTATIONS_PREFIX, QUARANTINE_PREFIX
 from shared.domain.reuse import ReuseMode, ReusePolicy
+from shared.domain.timeline import ANALYSIS_PREFIX
 from shared.errors import SettingsError
 from shared.ports import Caller, Role
 
@@ -247,14 +250,58 @@ class ReuseSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MediaSettings(StageSettings, ReuseSettings):
-    """A stage that reads uploads."""
+class MediaBucketSettings:
+    """Where uploads lie. `MediaBucketSettings` and what follows say which buckets a function knows."""
 
     media_bucket: str = variable("MEDIA_BUCKET")
 
+    def prefixes(self) -> dict[str, str]:
+        """The known buckets by what the names of their objects begin with."""
+        return {"": self.media_bucket}
+
+    def buckets(self) -> Buckets:
+        """As the adapters want them."""
+        return Buckets(self.prefixes())
+
 
 @dataclass(frozen=True, kw_only=True)
-class DetectSettings(MediaSettings):
+class QuarantineBucketSettings(MediaBucketSettings):
+    """Uploads and the flagged ones among them."""
+
+    quarantine_bucket: str = variable("QUARANTINE_BUCKET")
+
+    def prefixes(self) -> dict[str, str]:
+        """With that of flagged files."""
+        return {**super().prefixes(), QUARANTINE_PREFIX: self.quarantine_bucket}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultsBucketSettings(MediaBucketSettings):
+    """Uploads and what analysers wrote of them."""
+
+    results_bucket: str = variable("RESULTS_BUCKET")
+
+    def prefixes(self) -> dict[str, str]:
+        """With that of results."""
+        return {
+            **super().prefixes(),
+            ANALYSIS_PREFIX: self.results_bucket,
+            ANNOTATIONS_PREFIX: self.results_bucket,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class AllMediaSettings(QuarantineBucketSettings, ResultsBucketSettings):
+    """Everything of an upload, wherever it lies."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaSettings(StageSettings, ReuseSettings, QuarantineBucketSettings):
+    """A stage that reads uploads; a replay's may lie in quarantine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectSettings(MediaSettings, AllMediaSettings):
     """`model_path`: the bundled model's, or a user's own with its sidecar beside it."""
 
     model_path: Path = variable("MODEL_PATH", _file, default=BUNDLED_MODEL)
@@ -279,7 +326,7 @@ class GeminiSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContextSettings(MediaSettings, GeminiSettings):
+class ContextSettings(MediaSettings, AllMediaSettings, GeminiSettings):
     """The stage that lets Gemini describe an upload, in place. `location`: where the model runs."""
 
     location: str = variable("GEMINI_LOCATION", default="global")
@@ -363,13 +410,12 @@ class QuarantineSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaintainSettings(Settings, QuarantineSettings):
+class MaintainSettings(Settings, AllMediaSettings, QuarantineSettings):
     """The sweeper. `grace_seconds`: how long work must have been left alone before its message is sent again.
 
     `video_endpoint`: another place than Google's for Video Intelligence, without TLS.
     """
 
-    media_bucket: str = variable("MEDIA_BUCKET")
     evidence_bucket: str = variable("EVIDENCE_BUCKET")
     grace_seconds: float = variable("SWEEP_GRACE_SECONDS", _seconds, default=300.0)
     video_endpoint: str | None = variable("VIDEO_INTELLIGENCE_ENDPOINT", _address, default=None)
@@ -418,18 +464,16 @@ class WebSettings(Settings, UserSettings, FirebaseSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class UploadSettings(WebSettings):
+class UploadSettings(WebSettings, MediaBucketSettings):
     """`upload_signer`: the service account that signs URLs; not needed where the credentials can sign themselves."""
 
-    media_bucket: str = variable("MEDIA_BUCKET")
     upload_signer: str | None = variable("UPLOAD_SIGNER_ACCOUNT", default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnalysisSettings(WebSettings, MachineSettings):
+class AnalysisSettings(WebSettings, ResultsBucketSettings, MachineSettings):
     """The function that analyses a file while the client waits. `model_path` as in `DetectSettings`."""
 
-    media_bucket: str = variable("MEDIA_BUCKET")
     model_path: Path = variable("MODEL_PATH", _file, default=BUNDLED_MODEL)
 
 
@@ -469,15 +513,13 @@ class WitnessSettings(ProfileSettings, WitnessBudgetSettings, GoogleWitnessSetti
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModerateSettings(MediaSettings, WitnessSettings):
+class ModerateSettings(MediaSettings, AllMediaSettings, WitnessSettings):
     """The stage that judges uploads."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnnotateSettings(StageSettings, WitnessSettings):
-    """The stage that goes on with what Video Intelligence saw."""
-
-    media_bucket: str = variable("MEDIA_BUCKET")
+class AnnotateSettings(StageSettings, ResultsBucketSettings, WitnessSettings):
+    """The stage that goes on with what Video Intelligence saw. Work is known by the uploads' bucket."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -507,11 +549,15 @@ class DirectModerationSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ModerationSettings(
-    WebSettings, ProfileSettings, WitnessBudgetSettings, GoogleWitnessSettings, DirectModerationSettings
+    WebSettings,
+    MediaBucketSettings,
+    ProfileSettings,
+    WitnessBudgetSettings,
+    GoogleWitnessSettings,
+    DirectModerationSettings,
 ):
     """The function that moderates while the client waits. `model_path` as in `DetectSettings`."""
 
-    media_bucket: str = variable("MEDIA_BUCKET")
     model_path: Path = variable("MODEL_PATH", _file, default=BUNDLED_MODEL)
 
 
@@ -521,10 +567,8 @@ class SignalSettings(WebSettings, IncidentSettings, EvidenceSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class IncidentsSettings(WebSettings, EvidenceSettings):
+class IncidentsSettings(WebSettings, AllMediaSettings, EvidenceSettings):
     """The function by which operators see incidents and act on them."""
-
-    media_bucket: str = variable("MEDIA_BUCKET")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -584,9 +628,9 @@ class LiveSettings(WebSettings, StreamSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class QuerySettings(WebSettings, StreamSettings):
-    """The function that reads everything back."""
+    """The function that reads everything back: of files, only what analysers wrote."""
 
-    media_bucket: str = variable("MEDIA_BUCKET")
+    results_bucket: str = variable("RESULTS_BUCKET")
 
 
 @dataclass(frozen=True, kw_only=True)

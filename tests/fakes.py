@@ -1,8 +1,9 @@
-"""Stand-ins that tests use for what they must control: time. Everything else in the tests is the real thing."""
+"""Stand-ins that tests use for what they must control: time, and deaths. Everything else is the real thing."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -27,3 +28,30 @@ class ManualClock:
             raise ValueError("time does not go back")
         with self._lock:
             self._now += timedelta(seconds=seconds)
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+class Mortal:
+    """A port that dies at its `number`th change, before or after it is done."""
+
+    def __init__(self, inner: object, number: int, changing: tuple[str, ...], *, after: bool) -> None:
+        self._inner, self._left, self._changing, self._after = inner, number, changing, after
+
+    def __getattr__(self, name: str) -> object:
+        found = getattr(self._inner, name)
+        return self._dying(found) if name in self._changing else found
+
+    def _dying(self, change: Callable[..., object]) -> Callable[..., object]:
+        def changed(*args: object, **kwargs: object) -> object:
+            self._left -= 1
+            if self._left == 0 and not self._after:
+                raise Killed
+            done = change(*args, **kwargs)
+            if self._left == 0:
+                raise Killed
+            return done
+
+        return changed

@@ -20,12 +20,12 @@ patterns, profiles = policies.load_patterns(), policies.load_in_force(*config.pr
 @cache
 def composed() -> entry.EventFunction[AnnotationsFinalised, annotate.Deps]:
     """The stage on Google Cloud, made at the first event."""
-    store, media = documents.connect(config.project, config.database), blobs.connect(config.media_bucket)
+    store, results = documents.connect(config.project, config.database), blobs.connect(config.results_bucket)
     seeing = vision.connect(endpoint=config.vision_endpoint)
     reading = language.connect(endpoint=config.language_endpoint)
     asked = asking.billed_witnesses(seeing, reading, patterns, config.budgets(), store, clock)
-    service = video_intelligence.connect(config.media_bucket, endpoint=config.video_endpoint)
-    deps = annotate.Deps(store, media, clock, service, asked, profiles)
+    service = video_intelligence.connect(config.buckets(), endpoint=config.video_endpoint)
+    deps = annotate.Deps(store, results, clock, service, asked, profiles, config.media_bucket)
     runner = StageRunner(store, bus.connect(config.project), clock, config.lease(), config.machine())
     return entry.EventFunction(annotate.consumer, deps, runner)
 

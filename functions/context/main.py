@@ -6,7 +6,7 @@ import flask
 import functions_framework
 
 from shared import entry, logs, settings
-from shared.adapters.google import blobs, bus, documents, gemini
+from shared.adapters.google import bus, documents, gemini, routed_blobs
 from shared.adapters.system_clock import SystemClock
 from shared.delivery import StageRunner
 from shared.detection.contact_sheet import TileSheets
@@ -23,8 +23,8 @@ logs.configure(config.log_level, project=config.project)
 def composed() -> entry.EventFunction[MediaDetected, context.Deps]:
     """The stage on Google Cloud, made at the first event."""
     clock, store = SystemClock(), documents.connect(config.project, config.database)
-    media, spending = blobs.connect(config.media_bucket), Spending(store, clock, "Gemini", config.gemini_budget)
-    place = (config.project, config.location, config.gemini_model, config.media_bucket, media, config.gemini_timeout)
+    media, spending = routed_blobs.connect(config.buckets()), Spending(store, clock, "Gemini", config.gemini_budget)
+    place = (config.project, config.location, config.gemini_model, config.buckets(), media, config.gemini_timeout)
     asked = gemini.connect(*place, endpoint=config.gemini_endpoint) if config.asks_gemini else None
     model = WatchedModel(asked, store, clock) if asked else None
     deps = context.Deps(store, media, model, TileSheets(), spending, context.NO_MODEL, config.reuse_analyses)

@@ -6,7 +6,7 @@ import flask
 import functions_framework
 
 from shared import entry, logs, settings
-from shared.adapters.google import blobs, bus, documents
+from shared.adapters.google import bus, documents, routed_blobs
 from shared.adapters.system_clock import SystemClock
 from shared.delivery import StageRunner
 from shared.detection.contact_sheet import TileSheets
@@ -24,7 +24,7 @@ detector = load_detector(config.model_path)  # at the start: a model that can't 
 def composed() -> entry.EventFunction[MediaUploaded, detect.Deps]:
     """The stage on Google Cloud, made at the first event."""
     clock, store = SystemClock(), documents.connect(config.project, config.database)
-    media = blobs.connect(config.media_bucket)
+    media = routed_blobs.connect(config.buckets())
     deps = detect.Deps(
         scoring.Deps(media, detector, TileSheets()), reuse.Deps(store, media, clock, config.reuse_policy())
     )

@@ -7,13 +7,12 @@ from functions_framework import aio
 from starlette.requests import Request
 
 from shared import logs, settings
-from shared.adapters.google import blobs, bus, documents, firebase_identities, signing
+from shared.adapters.google import blobs, bus, documents, firebase_identities, routed_blobs, signing
 from shared.adapters.system_clock import SystemClock
 from shared.handlers import evidence, incident_records
 from shared.handlers.evidence_links import EvidenceLinks
-from shared.web import app as web
-from shared.web import operators
-from shared.web.access import Access
+from shared.web import access, app, operators
+from shared.web.meter import Meter
 
 config, clock = settings.load(settings.IncidentsSettings), SystemClock()
 logs.configure(config.log_level, project=config.project)
@@ -25,13 +24,14 @@ deciding = cache(lambda: incident_records.Deps(store(), bus.connect(config.proje
 def giving() -> evidence.Deps:
     """What gives evidence to people."""
     signer = signing.for_evidence(config.evidence_signer)
-    pictures, media = (blobs.connect(name, signer=signer) for name in (config.evidence_bucket, config.media_bucket))
+    pictures = blobs.connect(config.evidence_bucket, signer=signer)
     links = EvidenceLinks(pictures, config.evidence_urls, config.public_base())
-    return evidence.over(store(), clock, links, media)
+    return evidence.over(store(), clock, links, routed_blobs.connect(config.buckets(), signer=signer))
 
 
-access = Access(config.callers(), firebase_identities.connect(config.project, config.firebase_keys()))
-application = web.create_app(operators.routers(deciding, giving), access=access, allowed_origins=config.allowed_origins)
+known = access.Access(config.callers(), firebase_identities.connect(config.project, config.firebase_keys()))
+routers, meter = operators.routers(deciding, giving), Meter(store, clock)
+application = app.create_app(routers, access=known, allowed_origins=config.allowed_origins, meter=meter)
 
 
 @aio.http  # type: ignore[arg-type] # its types do not say so, but an application may be returned

@@ -6,7 +6,7 @@ import flask
 import functions_framework
 
 from shared import entry, logs, settings
-from shared.adapters.google import blobs, bus, documents
+from shared.adapters.google import bus, documents, routed_blobs
 from shared.adapters.system_clock import SystemClock
 from shared.delivery import StageRunner
 from shared.detection.pictures import SafePictures
@@ -22,7 +22,7 @@ logs.configure(config.log_level, project=config.project)
 def composed() -> entry.EventFunction[ObjectFinalised, ingest.Deps]:
     """The stage on Google Cloud, made at the first event."""
     clock, store = SystemClock(), documents.connect(config.project, config.database)
-    media = blobs.connect(config.media_bucket)
+    media = routed_blobs.connect(config.buckets())
     deps = ingest.Deps(store, media, StreamProbe(), SafePictures(), clock, config.reuse_policy())
     runner = StageRunner(store, bus.connect(config.project), clock, config.lease(), config.machine())
     return entry.EventFunction(ingest.consumer, deps, runner)

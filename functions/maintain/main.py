@@ -6,10 +6,10 @@ import flask
 import functions_framework
 
 from shared import entry, logs, settings
-from shared.adapters.google import blobs, bus, documents, video_intelligence
+from shared.adapters.google import blobs, bus, documents, routed_blobs, video_intelligence
 from shared.adapters.system_clock import SystemClock
 from shared.handlers import maintain
-from shared.repositories import idempotency, verdict_cache
+from shared.repositories import idempotency, metrics, verdict_cache
 
 config = settings.load(settings.MaintainSettings)
 logs.configure(config.log_level, project=config.project)
@@ -19,15 +19,15 @@ logs.configure(config.log_level, project=config.project)
 def composed() -> entry.ScheduledFunction:
     """The sweeper on Google Cloud, made at the first event."""
     clock, store = SystemClock(), documents.connect(config.project, config.database)
-    stores = (store, blobs.connect(config.media_bucket), blobs.connect(config.evidence_bucket))
+    stores = (store, routed_blobs.connect(config.buckets()), blobs.connect(config.evidence_bucket))
     deps = maintain.Deps(
         *stores,
         bus=bus.connect(config.project),
         clock=clock,
         bucket=config.media_bucket,
         grace=config.grace(),
-        cleaners=tuple(partial(each.remove_expired, store) for each in (verdict_cache, idempotency)),
-        video=video_intelligence.connect(config.media_bucket, endpoint=config.video_endpoint),
+        cleaners=tuple(partial(each.remove_expired, store) for each in (verdict_cache, idempotency, metrics)),
+        video=video_intelligence.connect(config.buckets(), endpoint=config.video_endpoint),
         keep=config.quarantine(),
         keep_pictures=config.evidence_retention(),
     )

@@ -6,7 +6,7 @@ import flask
 import functions_framework
 
 from shared import entry, logs, policies, settings
-from shared.adapters.google import blobs, bus, documents, language, video_intelligence, vision
+from shared.adapters.google import bus, documents, language, routed_blobs, video_intelligence, vision
 from shared.adapters.system_clock import SystemClock
 from shared.delivery import StageRunner
 from shared.detection.frames import VideoFrames
@@ -22,11 +22,11 @@ patterns, profiles = policies.load_patterns(), policies.load_in_force(*config.pr
 @cache
 def composed() -> entry.EventFunction[MediaDetected, moderate.Deps]:
     """The stage on Google Cloud, made at the first event."""
-    store, media = documents.connect(config.project, config.database), blobs.connect(config.media_bucket)
+    store, media = documents.connect(config.project, config.database), routed_blobs.connect(config.buckets())
     seeing = vision.connect(endpoint=config.vision_endpoint)
     reading = language.connect(endpoint=config.language_endpoint)
     asked = asking.billed_witnesses(seeing, reading, patterns, config.budgets(), store, clock)
-    watching = video_intelligence.connect(config.media_bucket, endpoint=config.video_endpoint)
+    watching = video_intelligence.connect(config.buckets(), endpoint=config.video_endpoint)
     full = asking.billed_full_look(watching, config.video_budget, store, clock)
     pictures = looking.Pictures(store, media, VideoFrames(), SafePictures())
     deps = moderate.Deps(store, clock, pictures, asked, profiles, full, config.reuse_analyses)

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from shared.domain.detections import Segment
 from shared.ports import Moment, ScoredWindow
 
+ANALYSIS_PREFIX = "analysis/"
+"""What the names of objects begin with that are kept beside an upload of how it looks."""
+
 HZ = 2
 """Entries of a timeline a second."""
 

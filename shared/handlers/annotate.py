@@ -40,14 +40,18 @@ SUPERSEDED = "Another look has taken this one's place."
 
 @dataclass(frozen=True)
 class Deps:
-    """What annotate needs of the world. `video` reads its own results."""
+    """What annotate needs of the world. `video` reads its own results, which lie in `results`.
+
+    `bucket` is the name of the uploads' bucket, by which work on them is known, wherever their results lie.
+    """
 
     documents: Documents
-    media: Blobs
+    results: Blobs
     clock: Clock
     video: VideoAnnotator
     witnesses: witnesses.Deps
     profiles: InForce
+    bucket: str
 
 
 def prepare(message: AnnotationsFinalised, deps: Deps) -> Work | None:
@@ -59,7 +63,7 @@ def prepare(message: AnnotationsFinalised, deps: Deps) -> Work | None:
     found = annotation_of(message.name)
     if name is None or found is None:
         return None
-    key = ids.work_key(message.bucket, message.name, ANY_GENERATION, name)
+    key = ids.work_key(deps.bucket, message.name, ANY_GENERATION, name)
     asset_id, look = found
     if message.replay is not None:
         return Work(key, asset_id, Stage.ANNOTATE, message.replay.id)
@@ -81,12 +85,12 @@ def handle(message: AnnotationsFinalised, deps: Deps, attempt: Attempt) -> Outco
     try:
         seen = _together(asset, moderation, moderation.operation, deps, attempt)
     except (Malformed, NotFound) as error:
-        return _without(asset, version, moderation, message, error.code, BROKEN)
+        return _without(asset, version, moderation, deps, error.code, BROKEN)
     except Exception:
         if not attempt.is_last:
             raise
         log.exception("the result could not be read, and nobody will try again")
-        return _without(asset, version, moderation, message, "retries_exhausted", UNREADABLE)
+        return _without(asset, version, moderation, deps, "retries_exhausted", UNREADABLE)
     return _with(asset, version, moderation, seen, message, deps)
 
 
@@ -124,11 +128,11 @@ def _together(asset: Asset, moderation: Moderation, operation: Operation, deps: 
 
 def _result(operation: Operation, deps: Deps) -> VideoAnnotation:
     """The result as it lies there now: of one generation, as another run of the operation may just write the next."""
-    info = deps.media.stat(operation.output_name)
+    info = deps.results.stat(operation.output_name)
     if info is None:
         raise NotFound("no_result", "The result of Video Intelligence is gone.")
     try:
-        with deps.media.open(operation.output_name, generation=info.generation) as stream:
+        with deps.results.open(operation.output_name, generation=info.generation) as stream:
             return deps.video.read(stream)
     except NotFound:
         raise Retryable("the result was just written again") from None
@@ -151,9 +155,9 @@ def _with(
         full_look=before.full_look,
         operation=before.operation,
     )
-    ended = concluding.conclude(asset, version, after, message.bucket)
+    ended = concluding.conclude(asset, version, after, deps.bucket)
     compared = concluding.comparison(asset, verdict, seen, deps.profiles, now)
-    again = _escalating_again(asset, before, after, message)
+    again = _escalating_again(asset, before, after, message, deps)
     return Outcome(
         writes=(*ended.writes, *compared, *again),
         messages=ended.messages,
@@ -161,19 +165,17 @@ def _with(
     )
 
 
-def _without(
-    asset: Asset, version: str, moderation: Moderation, message: AnnotationsFinalised, code: str, sentence: str
-) -> Outcome:
+def _without(asset: Asset, version: str, moderation: Moderation, deps: Deps, code: str, sentence: str) -> Outcome:
     """The verdict of the frames is final, if it was not: a result that came late, or a replay, leaves it as it is."""
     failed = Outcome(state=StageState.FAILED, error_code=code, error_message=sentence)
     if moderation.final:
         return failed
-    ended = concluding.conclude(asset, version, replace(moderation, final=True), message.bucket)
+    ended = concluding.conclude(asset, version, replace(moderation, final=True), deps.bucket)
     return replace(failed, writes=ended.writes, messages=ended.messages)
 
 
 def _escalating_again(
-    asset: Asset, before: Moderation, after: Moderation, message: AnnotationsFinalised
+    asset: Asset, before: Moderation, after: Moderation, message: AnnotationsFinalised, deps: Deps
 ) -> tuple[Write, ...]:
     """Lets `escalate` run again on a result that came after the operation was given up, and turned the verdict.
 
@@ -183,7 +185,7 @@ def _escalating_again(
     turned = after.verdict.status is Status.FAIL and before.verdict.status is not Status.FAIL
     if not late or not turned or asset.generation is None:
         return ()
-    key = ids.work_key(message.bucket, asset.object_name, asset.generation, Stage.ESCALATE)
+    key = ids.work_key(deps.bucket, asset.object_name, asset.generation, Stage.ESCALATE)
     return (work.forgotten(key), assets.stage_update(asset.id, Stage.ESCALATE, StageRecord()))
 
 

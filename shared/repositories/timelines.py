@@ -1,4 +1,4 @@
-"""What is kept beside an upload of how it looks over time: objects in the media bucket, under `analysis/`.
+"""What is kept beside an upload of how it looks over time: objects under `analysis/`.
 
 No notification speaks of that prefix. Writing them again for the same look gives the same bytes, so a repeated delivery
 harms nothing, and what a stage wrote before it died is not shown before its result is. A later look (a replay) has a
@@ -13,12 +13,12 @@ import re
 from contextlib import suppress
 from dataclasses import replace
 
-from shared.domain.timeline import Timeline
+from shared.domain.timeline import ANALYSIS_PREFIX, Timeline
 from shared.errors import NotFound
 from shared.ports import Blobs
 from shared.records import from_data, to_data
 
-PREFIX = "analysis/"
+PREFIX = ANALYSIS_PREFIX
 
 
 def timeline_name(asset_id: str, look: str = "") -> str:

@@ -7,8 +7,8 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,10 +26,13 @@ from shared.adapters.embedded.blob_keys import LocalSigningKey, local_signing_ke
 from shared.adapters.embedded.blob_server import create_blob_server, signed_routes
 from shared.adapters.embedded.blobs import FolderBlobs
 from shared.adapters.google.blobs import CloudStorageBlobs
+from shared.adapters.google.routed_blobs import RoutedBlobs
+from shared.buckets import Buckets
 from shared.ports import Blobs, SignedUpload
 
 BUCKET = "media"
 OTHER_BUCKET = "evidence"
+ROUTES = Buckets({"": BUCKET, **dict.fromkeys(("a/", "b", "copy", "target", "x"), OTHER_BUCKET)})
 PAGE_ORIGIN = "http://dashboard.example"
 IDLE_SECONDS = 1.0
 
@@ -123,13 +126,12 @@ def clock() -> MovableClock:
     return MovableClock()
 
 
-@pytest.fixture(params=["embedded", "google"])
+@pytest.fixture(params=["embedded", "google", "routed"])
 def home(
     request: pytest.FixtureRequest, tmp_path: Path, host: Host, signing_key: LocalSigningKey, clock: MovableClock
 ) -> Iterator[Home]:
-    """Each test that asks for it runs once in either home."""
-    make = embedded_home if request.param == "embedded" else google_home
-    with make(tmp_path / "data", host, signing_key, clock) as made:
+    """Each test that asks for it runs once in either home, and over several buckets of the second."""
+    with HOMES[request.param](tmp_path / "data", host, signing_key, clock) as made:
         yield made
 
 
@@ -178,6 +180,25 @@ def google_home(
         yield Home("google", blobs, folder, base_url, key, clock, client)
         client.close()
     folder.close()
+
+
+@contextmanager
+def routed_home(root: Path, host: Host, key: LocalSigningKey, clock: MovableClock) -> Iterator[Home]:
+    """Two buckets, each with some of the names that the contract's tests use."""
+    with google_home(root, host, key, clock) as made:
+
+        def opened(bucket: str) -> CloudStorageBlobs:
+            return CloudStorageBlobs(made.client, bucket, lambda: key.credentials, made.base_url, retry_seconds=10)
+
+        made.blobs = RoutedBlobs(ROUTES, opened)
+        yield made
+
+
+HOMES: Mapping[str, Callable[..., AbstractContextManager[Home]]] = {
+    "embedded": embedded_home,
+    "google": google_home,
+    "routed": routed_home,
+}
 
 
 class Stream(io.RawIOBase):

@@ -22,6 +22,7 @@ from shared.adapters.embedded.blob_folder import BlobFolder
 from shared.adapters.embedded.blob_keys import FILE_NAME, local_signing_key
 from shared.adapters.embedded.blobs import FolderBlobs
 from shared.adapters.google import gemini, gemini_files
+from shared.buckets import Buckets
 from shared.domain.context import MAX_OBJECTS, PROMPT, RESPONSE_SCHEMA, read_answer
 from shared.errors import AnalyserFailed, NotFound, Retryable
 from shared.ports import ContextAnswer, ContextModel, ContextRequest, Depth
@@ -92,7 +93,7 @@ def media(tmp_path: Path) -> Iterator[SpiedBlobs]:
 def cloud(server: GeminiServer, media: SpiedBlobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ContextModel:
     local_signing_key(tmp_path)
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / FILE_NAME))
-    return gemini.connect("project", "global", MODEL, "bucket", media, endpoint=server.url, timeout=0.4)
+    return gemini.connect("project", "global", MODEL, Buckets({"": "bucket"}), media, endpoint=server.url, timeout=0.4)
 
 
 @pytest.fixture
@@ -249,7 +250,7 @@ def test_no_sentence_log_or_traceback_holds_the_key_or_a_librarys_words(
 def test_nobody_listens(media: SpiedBlobs, cloud: Any, tmp_path: Path) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
     for model in (
-        gemini.connect("project", "global", MODEL, "bucket", media, endpoint=nowhere),
+        gemini.connect("project", "global", MODEL, Buckets({"": "bucket"}), media, endpoint=nowhere),
         gemini_files.connect(KEY, MODEL, media, endpoint=nowhere, patience=QUICK),
     ):
         for depth in (Depth.VIDEO, Depth.STILLS):

@@ -15,6 +15,7 @@ from google.protobuf import any_pb2
 from shared.adapters.embedded.blob_keys import FILE_NAME, local_signing_key
 from shared.adapters.google import analyser_calls, video_intelligence
 from shared.adapters.google.video_intelligence import VideoIntelligence
+from shared.buckets import Buckets
 from shared.errors import AnalyserFailed, Malformed
 from shared.ports import Operation, OperationState, Spotted
 from tests.google_ai_server import GoogleAi, Method, Plan, Spelling, video
@@ -29,14 +30,17 @@ CODES = {
 }
 
 
+BUCKETS = Buckets({"": "media", "annotations/": "results"})
+
+
 @pytest.fixture
 def annotator(google_ai: GoogleAi) -> VideoIntelligence:
-    return video_intelligence.connect("media", endpoint=google_ai.address, start_timeout=3, look_timeout=3)
+    return video_intelligence.connect(BUCKETS, endpoint=google_ai.address, start_timeout=3, look_timeout=3)
 
 
 @pytest.fixture
 def hasty(google_ai: GoogleAi) -> VideoIntelligence:
-    return video_intelligence.connect("media", endpoint=google_ai.address, start_timeout=0.4, look_timeout=0.4)
+    return video_intelligence.connect(BUCKETS, endpoint=google_ai.address, start_timeout=0.4, look_timeout=0.4)
 
 
 @pytest.fixture
@@ -59,7 +63,10 @@ def test_it_asks_for_everything_at_once_and_waits_for_nothing(
 ) -> None:
     assert start(annotator).endswith("/operations/1")
     (request,) = google_ai.called(Method.VIDEO)
-    assert (request.input_uri, request.output_uri) == ("gs://media/media/clip.mp4", "gs://media/annotations/clip.json")
+    assert (request.input_uri, request.output_uri) == (
+        "gs://media/media/clip.mp4",
+        "gs://results/annotations/clip.json",
+    )
     assert {feature.name for feature in request.features} == {
         "EXPLICIT_CONTENT_DETECTION",
         "LABEL_DETECTION",
@@ -76,7 +83,7 @@ def test_starting_twice_gives_two_operations_with_one_result(
     names = [start(annotator), start(annotator)]
     for name in names:
         google_ai.finish(name)
-    assert (len(set(names)), list(written)) == (2, ["gs://media/annotations/clip.json"])
+    assert (len(set(names)), list(written)) == (2, ["gs://results/annotations/clip.json"])
 
 
 @pytest.mark.parametrize("name", ["a*b", "a?b", "*", "media/**/x"])
@@ -144,7 +151,7 @@ def test_one_that_succeeds_writes_its_result(
     states = [annotator.look_up(name) for _ in range(3)]
     assert [each.state for each in states] == [OperationState.RUNNING] * 2 + [OperationState.SUCCEEDED]
     assert 0 < states[0].progress < states[1].progress < states[2].progress == 1
-    found = annotator.read(io.BytesIO(written["gs://media/annotations/clip.json"]))
+    found = annotator.read(io.BytesIO(written["gs://results/annotations/clip.json"]))
     assert found.explicit == (Spotted("LIKELY", 0.8, 1.5, 1.5),)
     assert found.labels == (Spotted("Fire", 0.8, 1.25, 2.5),)
     assert found.texts == (Spotted("EXIT", 0.9, 0.0, 1.0),)
@@ -159,7 +166,7 @@ def test_one_that_nobody_asks_about_writes_its_result_too(
     until = time.monotonic() + 5
     while not written and time.monotonic() < until:
         time.sleep(0.01)
-    assert list(written) == ["gs://media/annotations/clip.json"]
+    assert list(written) == ["gs://results/annotations/clip.json"]
     assert google_ai.called(Method.GET) == []
 
 
@@ -236,5 +243,5 @@ def test_what_is_no_result_is_refused(annotator: VideoIntelligence) -> None:
 def test_without_an_endpoint_it_is_googles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     local_signing_key(tmp_path)
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / FILE_NAME))
-    host = video_intelligence.connect("media").client.transport.host
+    host = video_intelligence.connect(BUCKETS).client.transport.host
     assert host == "videointelligence.googleapis.com:443"

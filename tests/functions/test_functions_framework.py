@@ -100,6 +100,8 @@ def cloud(firestore_host: str, pubsub_host: str, tmp_path_factory: pytest.TempPa
         "GOOGLE_APPLICATION_CREDENTIALS": str(folder / FILE_NAME),
         "GOOGLE_CLOUD_PROJECT": project,
         "MEDIA_BUCKET": BUCKET,
+        "QUARANTINE_BUCKET": BUCKET,
+        "RESULTS_BUCKET": BUCKET,
         "EVIDENCE_BUCKET": BUCKET,
         "TIMER_QUEUE": f"projects/{project}/locations/local/queues/timers",
         "TIMER_ACCOUNT": "timer",

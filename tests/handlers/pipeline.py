@@ -19,6 +19,7 @@ from shared.domain.assets import Asset, object_name_of
 from shared.domain.costs import Machine
 from shared.domain.incidents import IncidentPolicy
 from shared.domain.moderation.in_force import InForce
+from shared.domain.moderation.moderated import ANNOTATIONS_PREFIX
 from shared.domain.reuse import ReusePolicy
 from shared.domain.stages import Stage, StageRecord
 from shared.errors import Malformed, MediaUnusable, Retryable
@@ -66,6 +67,8 @@ from tests.fakes import ManualClock
 from tests.handlers.scripted_witnesses import ScriptedAnnotator, ScriptedText, jpeg
 
 BUCKET = "media-bucket"
+RESULTS_BUCKET = "results-bucket"
+"""Where notifications say that annotations lie; work on an upload is known by the bucket of uploads all the same."""
 LEASE = timedelta(seconds=1)
 GRACE = timedelta(seconds=2)
 SUBSCRIBERS = {
@@ -244,7 +247,7 @@ class Pipeline:
     def annotate_deps(self) -> annotate.Deps:
         """What the annotate stage needs."""
         video = self.video or ScriptedVideo()
-        return annotate.Deps(self.documents, self.media, self.clock, video, self.witnesses(), self.profiles)
+        return annotate.Deps(self.documents, self.media, self.clock, video, self.witnesses(), self.profiles, BUCKET)
 
     def observe_deps(self) -> observe.Deps:
         """What observations need."""
@@ -303,10 +306,11 @@ class Pipeline:
         return asset.id, self.drop(name, word)
 
     def drop(self, name: str, word: str | bytes) -> Delivery:
-        """Puts a file into the bucket and gives the notification of it."""
+        """Stores an object and gives the notification of it, by its own bucket. All lie in one folder here."""
         data = word.encode() if isinstance(word, str) else word
         info = self.media.put(name, data, content_type="video/mp4")
-        resource = {"bucket": BUCKET, "name": name, "generation": str(info.generation)}
+        bucket = RESULTS_BUCKET if name.startswith(ANNOTATIONS_PREFIX) else BUCKET
+        resource = {"bucket": bucket, "name": name, "generation": str(info.generation)}
         return Delivery(new_uuid(), json.dumps(resource).encode(), {"eventType": "OBJECT_FINALIZE"})
 
     def asset(self, asset_id: str) -> Asset:

@@ -26,7 +26,7 @@ from shared.records import to_data
 from shared.repositories import components, incident_search, incidents
 from shared.repositories.incident_search import Search
 from tests.fakes import NOON, ManualClock
-from tests.handlers.pipeline import BUCKET, LEASE, PROFILES, Pipeline, ScriptedVideo, WordDetector
+from tests.handlers.pipeline import LEASE, PROFILES, RESULTS_BUCKET, Pipeline, ScriptedVideo, WordDetector
 from tests.hostile import HostileDocuments, HostileWorld
 
 pytestmark = pytest.mark.no_cover  # each branch has a test of its own; tracing would double the time of this
@@ -129,7 +129,7 @@ class HostileVideo(ScriptedVideo):
             self.states[name] = OperationState.SUCCEEDED
             found = VideoAnnotation(explicit=(), labels=(), shots=1, texts=())
             self._media.put(output_name, json.dumps(to_data(found)).encode(), content_type="application/json")
-            resource = {"bucket": BUCKET, "name": output_name, "generation": "1"}
+            resource = {"bucket": RESULTS_BUCKET, "name": output_name, "generation": "1"}
             self._world.inject("annotate", Delivery(name, json.dumps(resource).encode(), {}))
         self._world.touch()
         return name

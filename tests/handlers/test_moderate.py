@@ -28,6 +28,7 @@ from tests.fakes import NOON
 from tests.handlers.pipeline import (
     BUCKET,
     PROFILES,
+    RESULTS_BUCKET,
     ListBus,
     Pipeline,
     ScriptedVideo,
@@ -560,7 +561,7 @@ class TestInDoubt:
         ],
     )
     def test_an_object_that_nobody_waits_for_is_passed_by(self, name: str, pipeline: Pipeline) -> None:
-        resource = {"bucket": BUCKET, "name": name, "generation": "1"}
+        resource = {"bucket": RESULTS_BUCKET, "name": name, "generation": "1"}
         pipeline.handlers()["annotate"](Delivery("m", json.dumps(resource).encode(), {"eventType": "OBJECT_FINALIZE"}))
         assert pipeline.documents.count(Query("work")) == 0
 

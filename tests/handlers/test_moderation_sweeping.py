@@ -27,6 +27,7 @@ from shared.handlers import maintain, replays
 from shared.ports import Document, OperationState, Query, Update, Write
 from shared.repositories import assets, evidence
 from shared.repositories import replays as stored
+from tests.fakes import Killed, Mortal
 from tests.handlers.pipeline import GRACE, ListBus, Pipeline, deliver, delivery_of, ledger, run_through
 from tests.handlers.scripted_witnesses import SAFE, innocent, jpeg
 from tests.handlers.test_moderate import (
@@ -207,33 +208,6 @@ class CuttingIn:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
-
-
-class Killed(BaseException):
-    """The sweeper's process is gone."""
-
-
-class Mortal:
-    """A port that dies at its `number`th change, before or after it is done."""
-
-    def __init__(self, inner: object, number: int, changing: tuple[str, ...], *, after: bool) -> None:
-        self._inner, self._left, self._changing, self._after = inner, number, changing, after
-
-    def __getattr__(self, name: str) -> object:
-        found = getattr(self._inner, name)
-        return self._dying(found) if name in self._changing else found
-
-    def _dying(self, change: Callable[..., object]) -> Callable[..., object]:
-        def changed(*args: object, **kwargs: object) -> object:
-            self._left -= 1
-            if self._left == 0 and not self._after:
-                raise Killed
-            done = change(*args, **kwargs)
-            if self._left == 0:
-                raise Killed
-            return done
-
-        return changed
 
 
 def flagged_upload(pipeline: Pipeline, bus: ListBus, word: str = "calm") -> str:

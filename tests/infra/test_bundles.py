@@ -25,6 +25,8 @@ FUNCTIONS = sorted(topology.load().functions)
 ENVIRONMENT = {
     "GOOGLE_CLOUD_PROJECT": "demo-bundle",
     "MEDIA_BUCKET": "media",
+    "QUARANTINE_BUCKET": "quarantine",
+    "RESULTS_BUCKET": "results",
     "TIMER_QUEUE": "projects/p/locations/l/queues/timers",
     "TIMER_ACCOUNT": "timer",
     "EVIDENCE_BUCKET": "evidence",

@@ -6,6 +6,7 @@ import ast
 import importlib
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -14,12 +15,10 @@ from pydantic import ValidationError
 from infra import lock, topology
 from local.gateway import function_for
 from shared import messages, settings
-from shared.domain.assets import DIRECT_PREFIX, MEDIA_PREFIX
+from shared.domain.assets import MEDIA_PREFIX
 from shared.domain.costs import Machine
-from shared.domain.moderation.moderated import ANNOTATIONS_PREFIX, QUARANTINE_PREFIX, RELEASED_PREFIX
 from shared.domain.stages import Stage
 from shared.domain.sweeping import LONGEST_SILENCE
-from shared.repositories import timelines
 
 DECLARED = topology.load()
 FUNCTIONS = sorted(DECLARED.functions)
@@ -55,6 +54,79 @@ def test_required_variables_are_ones_the_deployment_knows(function: str) -> None
     known |= {a.variable for a in DECLARED.accounts.values()} | {q.variable for q in DECLARED.queues.values()}
     needed = settings.variables(getattr(settings, DECLARED.functions[function].settings))
     assert {name for name, required in needed.items() if required} <= known
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_is_told_what_its_settings_read_and_nothing_else(function: str) -> None:
+    declared = DECLARED.functions[function]
+    read = set(settings.variables(getattr(settings, declared.settings)))
+    own = {"FUNCTION_CPU", "FUNCTION_MEMORY_MIB"}
+    chosen = {*declared.variables, *declared.secrets}
+    assert read - {*DECLARED.common_variables, *DECLARED.emulator_variables, *own} == chosen
+    assert {*DECLARED.common_variables} <= read
+
+
+def test_secrets_are_no_variables_and_what_is_for_emulators_is_neither() -> None:
+    variables = {name for function in DECLARED.functions.values() for name in function.variables}
+    secrets = {name for function in DECLARED.functions.values() for name in function.secrets}
+    assert secrets == set(DECLARED.secrets)
+    assert not variables & {*DECLARED.secrets, *DECLARED.common_variables, *DECLARED.emulator_variables}
+
+
+def test_roles_are_granted_on_what_there_is() -> None:
+    there = {
+        "project",
+        *(f"bucket/{name}" for name in DECLARED.buckets),
+        *(f"topic/{name}" for name in DECLARED.topics),
+        *(f"queue/{name}" for name in DECLARED.queues),
+        *(f"account/{name}" for name in DECLARED.accounts),
+    }
+    granted = [role for function in DECLARED.functions.values() for role in function.roles]
+    granted += [role for account in DECLARED.accounts.values() for role in account.roles]
+    assert {role.resource for role in granted} <= there
+    assert set(DECLARED.delivery.retention_of) <= set(DECLARED.topics)
+
+
+@pytest.mark.parametrize("prefix", ["sightline-", "sightline-push-"])
+def test_names_are_short_enough_for_the_ids_of_accounts(prefix: str) -> None:
+    names = {*DECLARED.functions, *DECLARED.accounts} if prefix == "sightline-" else {*DECLARED.event_functions()}
+    assert all(6 <= len(prefix + name) <= 30 for name in names)
+
+
+@pytest.mark.parametrize(
+    ("cpu", "memory"), [(0.08, 128), (0.4, 512), (0.5, 1024), (1, 128), (1, 4096), (2, 8192), (4, 2048), (8, 32768)]
+)
+def test_sizes_that_cloud_run_has(cpu: float, memory: int) -> None:
+    least, most = topology.memory_range(cpu)
+    assert least <= memory <= most
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"cpu": 1, "memory": 4097}, "memory"),
+        ({"cpu": 0.4, "memory": 513, "concurrency": 1}, "memory"),
+        ({"cpu": 4, "memory": 1024}, "memory"),
+        ({"cpu": 3}, "cpu"),
+        ({"cpu": 0.05}, "cpu"),
+        ({"cpu": 0.5, "memory": 256, "concurrency": 2}, "concurrency"),
+        ({"timeout": 541}, "timeout"),
+        ({"timeout": 3601, "triggers": []}, "timeout"),
+        ({"timeout": 0}, "timeout"),
+        ({"min_instances": 21, "max_instances": 20}, "min_instances"),
+    ],
+)
+def test_a_function_that_cloud_run_refuses_is_refused_here(changed: dict[str, Any], named: str) -> None:
+    declared = DECLARED.functions["notify"].model_dump()
+    with pytest.raises(ValidationError, match=named):
+        topology.Function.model_validate({**declared, **changed})
+
+
+@pytest.mark.parametrize("function", list(DECLARED.event_functions()))
+def test_a_function_has_a_thread_for_each_message_it_is_sent_at_a_time(function: str) -> None:
+    """functions-framework has four a CPU where nobody says otherwise; what is sent beyond them waits and grows old."""
+    declared = DECLARED.functions[function]
+    assert int(declared.environment.get("THREADS", 4 * declared.cpu)) >= declared.concurrency
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -105,6 +177,8 @@ def test_a_function_that_estimates_its_cost_is_told_its_size(function: str) -> N
         "GOOGLE_CLOUD_PROJECT": "p",
         "SIGHTLINE_API_TOKEN": "t",
         "MEDIA_BUCKET": "b",
+        "QUARANTINE_BUCKET": "b",
+        "RESULTS_BUCKET": "b",
         "TIMER_QUEUE": "q",
         "TIMER_ACCOUNT": "a",
         "EVIDENCE_BUCKET": "b",
@@ -155,28 +229,45 @@ def test_event_functions_are_stages_or_scheduled() -> None:
 
 def test_objects_are_written_only_where_their_arrival_is_not_announced() -> None:
     """A function that started the pipeline by what it writes might start itself."""
-    announced = [rule.prefix for bucket in DECLARED.buckets.values() for rule in bucket.notifications]
-    writing = [
-        role
-        for function in DECLARED.functions.values()
+    writers = {
+        (name, rule.topic)
+        for name, function in DECLARED.functions.items()
         for role in function.roles
-        if role.resource == "bucket/media" and not role.role.endswith("Viewer")
-    ]
-    assert [name for name, bucket in DECLARED.buckets.items() if bucket.notifications] == ["media"]
-    own = {DIRECT_PREFIX, timelines.PREFIX, QUARANTINE_PREFIX, RELEASED_PREFIX}
-    # The sweeper deletes what has moved into quarantine; what Video Intelligence writes for moderate starts annotate.
-    assert {role.prefix for role in writing} == {*own, MEDIA_PREFIX, ANNOTATIONS_PREFIX}
-    writers = {name for name, f in DECLARED.functions.items() for role in f.roles if is_announced(role, announced)}
-    assert writers == {"maintain", "moderate"}
-    assert not {
-        topic for name, f in DECLARED.functions.items() if name in writers for topic in f.triggers
-    }.intersection(rule.topic for bucket in DECLARED.buckets.values() for rule in bucket.notifications)
+        for bucket, declared in DECLARED.buckets.items()
+        for rule in declared.notifications
+        if may_write(role, bucket, rule.prefix)
+    }
+    # The sweeper deletes what has moved into quarantine; what Video Intelligence writes for moderate starts annotate;
+    # the others write beside it, below another prefix.
+    assert writers == {
+        ("maintain", "media-finalised"),
+        ("maintain", "annotations-finalised"),
+        ("moderate", "annotations-finalised"),
+        ("detect", "annotations-finalised"),
+        ("analysis", "annotations-finalised"),
+    }
+    assert not {(name, topic) for name, f in DECLARED.functions.items() for topic in f.triggers} & writers
 
 
-def is_announced(role: topology.Role, announced: list[str]) -> bool:
-    """Whether who has the role may write objects whose arrival is told of."""
-    writes = role.resource == "bucket/media" and not role.role.endswith("Viewer")
-    return writes and any((role.prefix or "").startswith(prefix) for prefix in announced)
+def may_write(role: topology.Role, bucket: str, prefix: str) -> bool:
+    """Whether who has the role may write objects whose names begin so."""
+    writes = role.resource == f"bucket/{bucket}" and not role.role.endswith("Viewer")
+    return writes and (role.prefix is None or role.prefix.startswith(prefix) or prefix.startswith(role.prefix))
+
+
+def test_only_those_who_replay_show_or_move_see_flagged_files_and_only_the_sweeper_writes_there() -> None:
+    seeing = {(name, role.role) for name, role in roles_on("bucket/quarantine")}
+    viewers = {"ingest", "detect", "context", "moderate", "incidents", "evidence-signer"}
+    assert seeing == {(name, "roles/storage.objectViewer") for name in viewers} | {
+        ("maintain", "roles/storage.objectUser")
+    }
+    places = settings.ModerationSettings(project="p", api_token="t", media_bucket="m").places("m")
+    assert places == (("m", MEDIA_PREFIX),)  # what clients may name by gs:// is never a flagged file
+
+
+def roles_on(resource: str) -> list[tuple[str, topology.Role]]:
+    declared: dict[str, topology.Function | topology.Account] = {**DECLARED.functions, **DECLARED.accounts}
+    return [(name, role) for name, each in declared.items() for role in each.roles if role.resource == resource]
 
 
 def test_who_signs_upload_urls_may_create_what_they_allow_and_nothing_else() -> None:
@@ -197,20 +288,27 @@ def test_who_signs_upload_urls_may_create_what_they_allow_and_nothing_else() -> 
 def test_who_looks_for_objects_that_may_be_absent_may_list_the_bucket() -> None:
     """Cloud Storage answers 403 instead of 404 to those who may not, and a role with a prefix never lets them."""
     listing = {"roles/storage.objectViewer", "roles/storage.objectUser"}
-    looking = {
-        (name, f"bucket/{bucket}")
-        for name in FUNCTIONS
-        for bucket in DECLARED.buckets
-        if f"blobs.connect(config.{bucket}_bucket" in main_of(name)
-    }
+    looking = {(name, f"bucket/{bucket}") for name in FUNCTIONS for bucket in buckets_opened_by(name)}
     whole = {
         (name, role.resource)
         for name, function in DECLARED.functions.items()
         for role in function.roles
         if role.role in listing and role.prefix is None
     }
-    assert ("signals", "bucket/evidence") in looking
-    assert looking <= whole
+    assert {("signals", "bucket/evidence"), ("query", "bucket/results"), ("detect", "bucket/quarantine")} <= looking
+    assert looking == whole
+
+
+def buckets_opened_by(function: str) -> set[str]:
+    main = main_of(function)
+    known = settings.variables(getattr(settings, DECLARED.functions[function].settings))
+    if "routed_blobs.connect(config.buckets()" in main:
+        opened = {key for key in ("media", "quarantine", "results") if DECLARED.buckets[key].variable in known}
+    else:
+        opened = {key for key in DECLARED.buckets if re.search(rf"\bblobs.connect\(config\.{key}_bucket", main)}
+    if "media_sources.sources(" in main:  # it opens buckets by their names
+        opened.add("media")
+    return opened | ({"evidence"} if re.search(r"\bblobs.connect\(config\.evidence_bucket", main) else set())
 
 
 def test_every_route_of_the_code_is_declared_for_the_function_that_has_it() -> None:

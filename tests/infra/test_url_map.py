@@ -17,9 +17,12 @@ from infra import terraform, topology
 from local.gateway import function_for
 from tests.infra.planned import resources
 
+pytestmark = pytest.mark.xdist_group("terraform")
+
 DECLARED = topology.load()
 PUBLIC = {name: function for name, function in DECLARED.http_functions().items() if function.public}
 PAGE = "tests/infra/dashboard"
+IMAGE = "europe-west1-docker.pkg.dev/sightline-example/images/live@sha256:" + "0" * 64
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 BROWSER = "text/html,application/xhtml+xml,*/*;q=0.8"
 
@@ -27,7 +30,7 @@ BROWSER = "text/html,application/xhtml+xml,*/*;q=0.8"
 @pytest.fixture(scope="module")
 def planned() -> dict[str, Any]:
     terraform.build_bundles()
-    return terraform.plan(set_to={"domain": "sightline.example.org", "dashboard_folder": str(topology.ROOT / PAGE)})
+    return terraform.plan(set_to={"dashboard_folder": str(topology.ROOT / PAGE), "live_image": IMAGE})
 
 
 @pytest.fixture(scope="module")
@@ -98,8 +101,7 @@ def test_requests_are_led_where_the_gateway_leads_them(url_map: dict[str, Any], 
     default = led_to(url_map, "GET", "/nothing-here")
     for path in PATHS:
         wanted = function_for(DECLARED, "GET" if method == "HEAD" else method, path)
-        reachable = wanted if wanted in deployed(url_map) else None
-        assert led_to(url_map, method, path) == (reachable or default), (method, path)
+        assert led_to(url_map, method, path) == (wanted or default), (method, path)
 
 
 @pytest.mark.parametrize("asked", ["GET", "HEAD", "POST", "PUT", "DELETE"])
@@ -109,15 +111,15 @@ def test_a_preflight_is_led_where_the_request_will_go(url_map: dict[str, Any], a
         assert led == led_to(url_map, asked, path), (asked, path)
 
 
-def deployed(url_map: Mapping[str, Any]) -> set[str]:
-    """The functions that any rule leads to: `live` is not among them unless it has an image."""
+def test_every_public_function_is_reached_and_no_other(url_map: dict[str, Any]) -> None:
     (matcher,) = url_map["path_matcher"]
-    return {_name(rule["service"]) for rule in matcher["route_rules"]}
+    assert {_name(rule["service"]) for rule in matcher["route_rules"]} == {*PUBLIC, "dashboard"}
 
 
-def test_every_public_function_is_reached(url_map: dict[str, Any]) -> None:
-    optional = {name for name, function in PUBLIC.items() if function.platform == "service"}
-    assert set(PUBLIC) - optional <= deployed(url_map) <= {*PUBLIC, "dashboard"}
+def test_streams_are_not_routed_without_an_image_of_their_service(example_plan: dict[str, Any]) -> None:
+    (found,) = [each for each in resources(example_plan, "google_compute_url_map") if each["name"] == "sightline"]
+    assert function_for(DECLARED, "GET", "/stream") == "live"
+    assert led_to(found, "GET", "/stream") == function_for(DECLARED, "GET", "/")
 
 
 def test_no_two_functions_claim_one_request() -> None:

@@ -68,6 +68,11 @@ variable "size" {
     condition     = contains([1, 2, 4, 6, 8], var.size.cpu) || var.size.cpu >= 0.08 && var.size.cpu < 1
     error_message = "A function has 1, 2, 4, 6 or 8 CPUs, or a part of one from 0.08."
   }
+
+  validation {
+    condition     = var.size.memory >= 128 && var.size.memory <= lookup({ "1" = 4096, "2" = 8192, "4" = 16384, "6" = 24576, "8" = 32768 }, tostring(var.size.cpu), var.size.cpu < 0.5 ? 512 : 1024)
+    error_message = "So much memory does not go with so few CPUs."
+  }
 }
 
 variable "account" {

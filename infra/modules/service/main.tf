@@ -57,13 +57,23 @@ resource "google_cloud_run_v2_service" "this" {
         }
       }
 
-      # Whether it listens, and nothing behind it: an outage of the store must not make Cloud Run end every stream.
+      # It asks nothing behind it: an outage of the store must not make Cloud Run end every stream.
       startup_probe {
         period_seconds    = 2
         failure_threshold = 30
 
-        tcp_socket {
-          port = 8080
+        http_get {
+          path = "/health"
+        }
+      }
+
+      liveness_probe {
+        period_seconds    = 30
+        timeout_seconds   = 10
+        failure_threshold = 3
+
+        http_get {
+          path = "/health"
         }
       }
     }

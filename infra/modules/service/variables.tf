@@ -22,11 +22,6 @@ variable "kms_key" {
 variable "image" {
   description = "The container image, best by its digest (`…@sha256:…`)."
   type        = string
-
-  validation {
-    condition     = can(regex("^[a-z0-9.-]+(/[A-Za-z0-9._-]+)+(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]{64})?$", var.image))
-    error_message = "This is no image's address."
-  }
 }
 
 variable "size" {

@@ -93,10 +93,19 @@ class CloudStorageBlobs:
         return _info(blob)
 
     def copy(self, source: str, target: str, *, if_generation: int | None = None) -> BlobInfo:
-        """See `Blobs.copy`. Large objects take several calls, all of the same generation of the source."""
+        """See `Blobs.copy`."""
+        return self.copy_from(self, source, target, if_generation=if_generation)
+
+    def copy_from(
+        self, other: CloudStorageBlobs, source: str, target: str, *, if_generation: int | None = None
+    ) -> BlobInfo:
+        """Copies `source` of another bucket to `target` of this one, as `copy` does within one.
+
+        Large objects take several calls, all of the same generation of the source; the last makes the target.
+        """
         blob_names.check_name(source)
         blob_names.check_name(target)
-        original = self._bucket.blob(source)
+        original = other._bucket.blob(source)
         with _translated(source):
             original.reload(**self._options())
         copied = self._bucket.blob(target)

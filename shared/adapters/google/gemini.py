@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from shared.adapters.google import gemini_replies as replies
+from shared.buckets import Buckets
 from shared.errors import NotFound
 from shared.ports import Blobs, ContextAnswer, ContextRequest, Depth
 
@@ -21,14 +22,14 @@ _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
 class CloudGemini:
-    """Implements `ContextModel` for the objects of one bucket, which is named and read through `media`."""
+    """Implements `ContextModel` for objects that lie in `buckets`, which are read through `media`."""
 
     depths: Sequence[Depth] = (Depth.VIDEO, Depth.VIDEO_LOW, Depth.STILLS)
 
-    def __init__(self, client: Client, model: str, bucket: str, media: Blobs) -> None:
+    def __init__(self, client: Client, model: str, buckets: Buckets, media: Blobs) -> None:
         self._client = client
         self.name = model
-        self._bucket = bucket
+        self._buckets = buckets
         self._media = media
 
     def describe(self, request: ContextRequest, report: Callable[[float], None]) -> ContextAnswer:
@@ -54,7 +55,7 @@ class CloudGemini:
         present = self._media.stat(request.object_name)
         if present is None or present.generation != request.generation:
             raise NotFound("object_gone", "The video is no longer in the bucket.")
-        uri = f"gs://{self._bucket}/{request.object_name}"
+        uri = self._buckets.uri(request.object_name)
         return types.Part.from_uri(file_uri=uri, mime_type=request.content_type)
 
 
@@ -62,7 +63,7 @@ def connect(
     project: str,
     location: str,
     model: str,
-    bucket: str,
+    buckets: Buckets,
     media: Blobs,
     timeout: float = TIMEOUT_SECONDS,
     *,
@@ -76,7 +77,7 @@ def connect(
 
     options = types.HttpOptions(base_url=endpoint, timeout=int(timeout * 1000))
     client = Client(vertexai=True, project=project, location=location, credentials=_credentials(), http_options=options)
-    return CloudGemini(client, model, bucket, media)
+    return CloudGemini(client, model, buckets, media)
 
 
 def _credentials() -> Any:

@@ -24,6 +24,7 @@ from shared.adapters.google.analyser_calls import (
     translated,
 )
 from shared.adapters.google.video_results import read_result
+from shared.buckets import Buckets
 from shared.errors import AnalyserFailed
 from shared.ports import Operation, OperationState, VideoAnnotation
 
@@ -44,10 +45,10 @@ _WILDCARDS = frozenset("*?")
 
 @dataclass(frozen=True)
 class VideoIntelligence:
-    """Implements `VideoAnnotator` for the objects of one bucket. The timeouts are seconds for all tries of a call."""
+    """Implements `VideoAnnotator` for objects in `buckets`. The timeouts are seconds for all tries of a call."""
 
     client: videointelligence.VideoIntelligenceServiceClient
-    bucket: str
+    buckets: Buckets
     start_timeout: float = START_SECONDS
     look_timeout: float = LOOK_SECONDS
     name: str = field(default="video-intelligence-v1", init=False)
@@ -57,8 +58,8 @@ class VideoIntelligence:
         if _WILDCARDS & {*object_name, *output_name}:
             raise AnalyserFailed("unsafe_object_name", f"{SERVICE} takes this name for several.", tries=ONCE)
         request = videointelligence.AnnotateVideoRequest(
-            input_uri=f"gs://{self.bucket}/{object_name}",
-            output_uri=f"gs://{self.bucket}/{output_name}",
+            input_uri=self.buckets.uri(object_name),
+            output_uri=self.buckets.uri(output_name),
             features=_FEATURES,
             video_context=videointelligence.VideoContext(
                 label_detection_config=videointelligence.LabelDetectionConfig(
@@ -106,7 +107,7 @@ class VideoIntelligence:
 
 
 def connect(
-    bucket: str,
+    buckets: Buckets,
     *,
     endpoint: str | None = None,
     start_timeout: float = START_SECONDS,
@@ -118,7 +119,7 @@ def connect(
     else:
         transport = VideoIntelligenceServiceGrpcTransport(channel=plain_channel(endpoint))
         client = videointelligence.VideoIntelligenceServiceClient(transport=transport)
-    return VideoIntelligence(client, bucket, start_timeout, look_timeout)
+    return VideoIntelligence(client, buckets, start_timeout, look_timeout)
 
 
 def _read(name: str, found: Any) -> Operation:
