@@ -62,7 +62,7 @@ GROUPS: Mapping[str, list[Any]] = tomllib.loads((topology.ROOT / "pyproject.toml
 
 def requirements_of(group: str) -> set[str]:
     """Names of the distributions that a dependency group asks for, of those it includes, too."""
-    found = set()
+    found: set[str] = set()
     for entry in GROUPS[group]:
         found |= {Requirement(entry).name} if isinstance(entry, str) else requirements_of(entry["include-group"])
     return found
