@@ -12,8 +12,10 @@ from coverage import Coverage
 from local import emulators
 
 TESTS = Path(__file__).resolve().parent
-COUNTED = (TESTS / "handlers", TESTS / "unit" / "domain")
-"""The tests of the domain and the handlers. Tracing doubles what Python costs, so the others run without it."""
+UNCOUNTED = tuple(
+    TESTS / name for name in ("contract", "e2e", "functions", "infra", "unit/detection", "unit/test_video_results.py")
+)
+"""Tests of what lies around the domain and the handlers. Tracing doubles what Python costs, so they run without it."""
 
 
 def require_emulators() -> None:
@@ -36,9 +38,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Traces the tests of `COUNTED` only; of the others neither the call nor, as `no_cover` does, the fixtures."""
+    """Traces no test of `UNCOUNTED`: neither its call nor, unlike `no_cover`, its fixtures."""
     tracing = Coverage.current()
-    if tracing is None or any(item.path.is_relative_to(folder) for folder in COUNTED):
+    if tracing is None or not any(item.path.is_relative_to(path) for path in UNCOUNTED):
         return (yield)
     tracing.stop()
     try:

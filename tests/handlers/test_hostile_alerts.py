@@ -33,8 +33,6 @@ from tests.handlers.alerting import BOSS, AlertWorld, ScriptedTimers
 from tests.handlers.pipeline import ListBus, Pipeline, delivery_of
 from tests.hostile import HostileDocuments, HostileWorld
 
-pytestmark = pytest.mark.no_cover  # each branch has a test of its own; tracing would double the time of this
-
 TOPICS = {"incident-opened": ["notify"], "incident-changed": ["notify"], "alert-due": ["notify"]}
 GUARDS = (
     *(Guard(f"g{number}", f"Guard {number}", ("gate",)) for number in range(6)),

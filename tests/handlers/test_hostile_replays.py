@@ -22,8 +22,6 @@ from tests.fakes import ManualClock
 from tests.handlers.pipeline import LEASE, SUBSCRIBERS, Pipeline, WordDetector
 from tests.hostile import HostileDocuments, HostileWorld
 
-pytestmark = pytest.mark.no_cover  # each branch has a test of its own; tracing would double the time of this
-
 SEEDS = 36
 SEEDS_A_TEST = 12
 TOPICS = {**SUBSCRIBERS, "media-analysed": [], "incident-opened": [], "incident-changed": []}

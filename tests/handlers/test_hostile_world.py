@@ -29,8 +29,6 @@ from tests.fakes import NOON, ManualClock
 from tests.handlers.pipeline import LEASE, PROFILES, RESULTS_BUCKET, Pipeline, ScriptedVideo, WordDetector
 from tests.hostile import HostileDocuments, HostileWorld
 
-pytestmark = pytest.mark.no_cover  # each branch has a test of its own; tracing would double the time of this
-
 SEEDS = 60
 SEEDS_A_TEST = 12
 MONTH = timedelta(days=30)

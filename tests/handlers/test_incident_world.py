@@ -25,8 +25,6 @@ from shared.records import from_data, to_data
 from shared.repositories import alerts, evidence_images, incident_timelines, incidents
 from tests.handlers.incident_world import Journal, Town, Version, neighbourhood, read_all, rises
 
-pytestmark = pytest.mark.no_cover  # each branch has a test of its own; tracing would double the time of this
-
 SEEDS = 30
 SEEDS_A_TEST = 6
 
