@@ -21,7 +21,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import firestore, storage
 from websockets.sync.client import connect
 
-from infra import topology
+from infra import environments, topology
 from local import __main__ as command_line
 from local import stack
 from local.client import SightlineClient
@@ -69,7 +69,9 @@ def running(
     extra["GEMINI_TIMEOUT_SECONDS"] = "5"  # one of its ways to fail is to say nothing
     extra |= dict.fromkeys(("VISION_ENDPOINT", "LANGUAGE_ENDPOINT", "VIDEO_INTELLIGENCE_ENDPOINT"), google_ai.address)
     extra |= dict.fromkeys(("BUDGET_USD_VISION", "BUDGET_USD_LANGUAGE", "BUDGET_USD_VIDEO_INTELLIGENCE"), "1000")
-    with stack.running_stack(tmp_path_factory.mktemp("stack"), free_port(), extra) as started:
+    folder = tmp_path_factory.mktemp("stack")
+    # As deployed: each function from its bundle, in an environment of just its requirements.
+    with stack.running_stack(folder, free_port(), extra, python_of=environments.python_of) as started:
         yield started
 
 
