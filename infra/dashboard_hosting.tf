@@ -36,6 +36,7 @@ locals {
 resource "google_storage_bucket" "dashboard" {
   for_each = local.dashboard
 
+  project                     = module.project.id
   name                        = "${coalesce(var.bucket_prefix, var.project_id)}-dashboard"
   location                    = var.region
   uniform_bucket_level_access = true
@@ -105,6 +106,7 @@ resource "google_compute_backend_bucket" "dashboard" {
 resource "google_compute_security_policy" "dashboard" {
   for_each = local.dashboard
 
+  project     = module.project.id
   name        = "sightline-dashboard"
   description = "Who may load the page."
   type        = "CLOUD_ARMOR_EDGE"

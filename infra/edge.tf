@@ -11,23 +11,23 @@ module "edge" {
   labels          = var.labels
 
   backends = {
-    for name, function in local.public_functions : name => {
-      service             = local.deployed_services[name]
-      routes              = function.routes
-      file_routes         = try(function.file_routes, [])
-      requests_per_minute = try(function.requests_per_minute, null)
-    }
+    for name, service in local.deployed : name => {
+      service             = service
+      routes              = local.functions[name].routes
+      file_routes         = try(local.functions[name].file_routes, [])
+      requests_per_minute = try(local.functions[name].requests_per_minute, null)
+    } if can(local.functions[name].routes) && try(local.functions[name].public, false)
   }
+
+  depends_on = [module.project]
 }
 
 locals {
-  # Cloud Run's names of what is deployed; its making comes before that of the backends.
-  deployed_services = merge({ for name, made in module.functions : name => made.service }, { for name, made in module.live : name => made.service })
-
-  public_functions = {
-    for name, function in local.http_functions : name => function
-    if try(function.public, false) && (contains(keys(local.gen2_functions), name) || var.live_image != null)
-  }
+  # The Cloud Run services by the functions' names; `live` is among them once it has an image.
+  deployed = merge(
+    { for name, function in module.functions : name => function.service },
+    { for name, service in module.live : name => service.service },
+  )
 }
 
 output "address" {

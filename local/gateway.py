@@ -10,10 +10,12 @@ import httpx
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from infra.topology import Topology
+from local.gateway_sockets import pass_on
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade", "host", "content-length"})
@@ -38,12 +40,20 @@ def gateway(declared: Topology, origins: Mapping[str, str]) -> Starlette:
         # As it comes: a stream of events has no end to wait for.
         return _Passed(reply, kept)
 
+    async def join(socket: WebSocket) -> None:
+        function = function_for(declared, "GET", socket.url.path)
+        if function is None:
+            await socket.close()
+        else:
+            await pass_on(socket, origins[function])
+
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
         await client.aclose()
 
-    return Starlette(routes=[Route("/{path:path}", forward, methods=METHODS)], lifespan=lifespan)
+    routes = [Route("/{path:path}", forward, methods=METHODS), WebSocketRoute("/{path:path}", join)]
+    return Starlette(routes=routes, lifespan=lifespan)
 
 
 class _Passed(StreamingResponse):

@@ -64,6 +64,7 @@ from shared.handlers import (
     moderation_batch,
     notify,
     observe,
+    reading_metrics,
     replays,
     reuse,
     scoring,
@@ -81,7 +82,7 @@ from shared.handlers.watched_model import WatchedModel
 from shared.ids import TimeOrderedIds
 from shared.outbox import publish_pending
 from shared.ports import Delivery, Feature
-from shared.repositories import components, idempotency, verdict_cache
+from shared.repositories import components, idempotency, metrics, verdict_cache
 from shared.settings import EmbeddedSettings
 from shared.web import (
     analysis,
@@ -89,6 +90,7 @@ from shared.web import (
     feedback,
     guards,
     labels,
+    live_sockets,
     operators,
     replay_orders,
     service,
@@ -98,6 +100,7 @@ from shared.web import (
 )
 from shared.web import devices as device_routes
 from shared.web import direct as direct_routes
+from shared.web import metrics as metrics_routes
 from shared.web import moderation as moderation_routes
 from shared.web import replays as replay_routes
 from shared.web import signals as signal_routes
@@ -105,6 +108,7 @@ from shared.web import uploads as upload_routes
 from shared.web import verdict_cache as cache_routes
 from shared.web import webhooks as webhook_routes
 from shared.web.access import Access
+from shared.web.meter import Meter
 
 MINIMUM_BACKOFF = timedelta(seconds=1)
 MAXIMUM_BACKOFF = timedelta(seconds=60)
@@ -203,7 +207,10 @@ class Home:
         self._profiles = policies.load_in_force(*config.profile_names())
         self._witnesses = witnesses.Deps(self.images, self.texts, _patterns())
         self._acting = incident_records.Deps(self.documents, self.queue, self._clock)
+        self.meter = Meter(lambda: self.documents, self._clock)
+        self._closing.callback(self.meter.close)
         self._newsroom = Newsroom(self.documents, self._clock, max_listeners=stream.MAX_LISTENERS)
+        self._sockets = live_sockets.Sockets()
         self._observe = observe.Deps(self.documents, self._clock, TimeOrderedIds(self._clock), config.policy())
 
     def start(self) -> None:
@@ -278,10 +285,12 @@ class Home:
             timeline.router(lambda: self.documents, lambda: self.media),
             *operators.routers(lambda: self._acting, lambda: evidence_deps),
             stream.router(lambda: self._newsroom),
+            live_sockets.router(lambda: self._newsroom, self._sockets, enabled=self.config.ws_enabled),
             moderation_routes.router(lambda: moderation_deps),
             cache_routes.router(lambda: moderation_deps.cache),
             shadows.router(lambda: moderation_deps.cache, self._profiles.shadow),
             service.router(self._service_deps),
+            metrics_routes.router(lambda: reading_metrics.Deps(self.documents, self._clock, self.meter.untold)),
         ]
 
     def access(self) -> Access | None:
@@ -368,7 +377,7 @@ class Home:
         )
 
     def _cleaners(self) -> tuple[Callable[[datetime], int], ...]:
-        expiring = tuple(partial(each.remove_expired, self.documents) for each in (verdict_cache, idempotency))
+        expiring = tuple(partial(each.remove_expired, self.documents) for each in (verdict_cache, idempotency, metrics))
         return (*expiring, self.gemini.remove_leftovers) if self.gemini else expiring
 
     def _sweeper_state(self) -> str:
@@ -386,7 +395,9 @@ class Home:
             "sentiment": lambda: self.texts.condition,
         }
         enabled = self.access() is not None
-        return service.Deps(self.documents, self._clock, checks, auth_enabled=enabled)
+        return service.Deps(
+            self.documents, self._clock, checks, enabled, self.config.ws_enabled, lambda: self._sockets.open
+        )
 
     def _publish_pending(self) -> None:
         publish_pending(self.documents, self.queue, self._clock.now())

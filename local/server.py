@@ -26,7 +26,13 @@ from shared.web.serving import StreamServer
 def application(home: Home) -> Starlette:
     """The routes of all functions, and beside them signed URLs (whose signature is their authorisation)."""
     config = home.config
-    api = create_app(home.routers(), access=home.access(), allowed_origins=config.allowed_origins)
+    api = create_app(
+        home.routers(),
+        access=home.access(),
+        allowed_origins=config.allowed_origins,
+        meter=home.meter,
+        whole_process=False,  # the home stores what is left when it is closed
+    )
     signed = signed_routes(
         home.folder,
         buckets=[bucket_name("media"), bucket_name("evidence")],

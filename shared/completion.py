@@ -11,16 +11,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+from datetime import datetime
 
 from shared import ids
 from shared.domain.analysis import analysis_of, attention_of, cost_of
 from shared.domain.assets import Asset
-from shared.domain.stages import WorkRecord, WorkState, asset_state, is_complete, missing, whole_ledger
+from shared.domain.stages import Stage, WorkRecord, WorkState, asset_state, is_complete, missing, whole_ledger
 from shared.errors import AlreadyExists, Retryable, VersionConflict
 from shared.messages import MediaAnalysed
 from shared.outbox import outbox_of, publish_outbox, publish_saved
 from shared.ports import Bus, Clock, Documents
 from shared.repositories import assets, work
+
+log = logging.getLogger(__name__)
 
 MAX_CONFLICTS = 50
 """Changes of an asset while its end is announced, before that gives way to a redelivery."""
@@ -46,6 +50,7 @@ def announce_if_complete(documents: Documents, bus: Bus, clock: Clock, asset_id:
         except VersionConflict:
             continue  # a stage was claimed again meanwhile: to call that complete would hide it from the sweeper
         publish_outbox(documents, bus, key, outbox)
+        _log_first_end(asset, now)
         return True
     raise Retryable("the asset changed each time its end was to be announced")
 
@@ -54,6 +59,13 @@ def completion_key(asset: Asset) -> str:
     """The same for everybody who sees the same end of the same ledger: each run of a stage has its own beginning."""
     ends = [(stage, record.state, str(record.started)) for stage, record in whole_ledger(asset.stages).items()]
     return hashlib.sha256(json.dumps([asset.id, "analysed", ends]).encode()).hexdigest()
+
+
+def _log_first_end(asset: Asset, now: datetime) -> None:
+    """How long a client waited for the whole, from the upload on; what a replay adds nobody waited for."""
+    began = asset.stages[Stage.INGEST].started if Stage.INGEST in asset.stages else None
+    if began is not None and not asset.complete:
+        log.info("analysed in %.1f s for %.6f USD", (now - began).total_seconds(), cost_of(asset))
 
 
 def _announcement(asset: Asset) -> MediaAnalysed:

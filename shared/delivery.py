@@ -363,7 +363,9 @@ class StageRunner:
                 lease.settle(settled, end.writes, outbox)
             except (AlreadyExists, VersionConflict):
                 continue  # one of the outcome's own writes lost a race: decide again on what is there now
-            log.info("stage %s after %d attempt(s), %d message(s)", done.state, done.attempts, len(outbox))
+            took = self._clock.now() - (attempt.record.began or self._clock.now())
+            about = (done.state, done.attempts, len(outbox), took.total_seconds())
+            log.info("stage %s after %d attempt(s), %d message(s), %.1f s", *about)
             return outbox
         raise Retryable("the result lost too many races")
 

@@ -175,7 +175,8 @@ class Documents(Protocol):
     def query(self, query: Query, *, limit: int = 100, cursor: str | None = None) -> Page:
         """One page. A cursor stays valid while documents come and go; a foreign one raises `Malformed`.
 
-        Raises `UndeclaredIndex` when the query needs a composite index that is not declared.
+        Raises `UndeclaredIndex` when the query needs a composite index that is not declared, as it does where it names
+        a field without an index of its own.
         """
         ...
 

@@ -14,9 +14,8 @@ from shared.detection.probe import StreamProbe
 from shared.handlers import direct as analyses
 from shared.handlers import labelling, replays, scoring
 from shared.repositories import components
-from shared.web import app as web
-from shared.web import direct, feedback, replay_orders
-from shared.web.access import Access
+from shared.web import access, app, direct, feedback, replay_orders
+from shared.web.meter import Meter
 
 config, clock = settings.load(settings.AnalysisSettings), SystemClock()
 logs.configure(config.log_level, project=config.project)
@@ -30,8 +29,9 @@ replaying = cache(lambda: replays.Deps(store(), media(), bus.connect(config.proj
 judging = cache(lambda: labelling.Deps(store(), clock))
 
 routers = [direct.router(looking), replay_orders.router(replaying), feedback.router(judging)]
-access = Access(config.callers(), firebase_identities.connect(config.project, config.firebase_keys()))
-application = web.create_app(routers, access=access, allowed_origins=config.allowed_origins)
+known = access.Access(config.callers(), firebase_identities.connect(config.project, config.firebase_keys()))
+meter = Meter(store, clock)
+application = app.create_app(routers, access=known, allowed_origins=config.allowed_origins, meter=meter)
 
 
 @aio.http  # type: ignore[arg-type] # its types do not say so, but an application may be returned

@@ -11,9 +11,8 @@ from shared.adapters.google import blobs, bus, documents, firebase_identities, r
 from shared.adapters.system_clock import SystemClock
 from shared.handlers import evidence, incident_records
 from shared.handlers.evidence_links import EvidenceLinks
-from shared.web import app as web
-from shared.web import operators
-from shared.web.access import Access
+from shared.web import access, app, operators
+from shared.web.meter import Meter
 
 config, clock = settings.load(settings.IncidentsSettings), SystemClock()
 logs.configure(config.log_level, project=config.project)
@@ -30,8 +29,9 @@ def giving() -> evidence.Deps:
     return evidence.over(store(), clock, links, routed_blobs.connect(config.buckets(), signer=signer))
 
 
-access = Access(config.callers(), firebase_identities.connect(config.project, config.firebase_keys()))
-application = web.create_app(operators.routers(deciding, giving), access=access, allowed_origins=config.allowed_origins)
+known = access.Access(config.callers(), firebase_identities.connect(config.project, config.firebase_keys()))
+routers, meter = operators.routers(deciding, giving), Meter(store, clock)
+application = app.create_app(routers, access=known, allowed_origins=config.allowed_origins, meter=meter)
 
 
 @aio.http  # type: ignore[arg-type] # its types do not say so, but an application may be returned

@@ -9,7 +9,7 @@ from shared import entry, logs, settings
 from shared.adapters.google import blobs, bus, documents, routed_blobs, video_intelligence
 from shared.adapters.system_clock import SystemClock
 from shared.handlers import maintain
-from shared.repositories import idempotency, verdict_cache
+from shared.repositories import idempotency, metrics, verdict_cache
 
 config = settings.load(settings.MaintainSettings)
 logs.configure(config.log_level, project=config.project)
@@ -26,7 +26,7 @@ def composed() -> entry.ScheduledFunction:
         clock=clock,
         bucket=config.media_bucket,
         grace=config.grace(),
-        cleaners=tuple(partial(each.remove_expired, store) for each in (verdict_cache, idempotency)),
+        cleaners=tuple(partial(each.remove_expired, store) for each in (verdict_cache, idempotency, metrics)),
         video=video_intelligence.connect(config.buckets(), endpoint=config.video_endpoint),
         keep=config.quarantine(),
         keep_pictures=config.evidence_retention(),

@@ -14,7 +14,7 @@ from shared.detection.frames import VideoFrames
 from shared.detection.pictures import SafePictures
 from shared.detection.probe import StreamProbe
 from shared.handlers import asking, caching, media_sources, moderation, moderation_batch
-from shared.web import access, app, shadows, verdict_cache
+from shared.web import access, app, meter, shadows, verdict_cache
 from shared.web import moderation as routes
 
 config, clock = settings.load(settings.ModerationSettings), SystemClock()
@@ -27,11 +27,11 @@ reader = cache(lambda: language.connect(endpoint=config.language_endpoint))
 asked = cache(lambda: asking.billed_witnesses(eyes(), reader(), patterns, config.budgets(), store(), clock))
 cached = cache(lambda: caching.Deps(store(), clock, config.cache_duration()))
 sources = media_sources.sources(UrlFetcher(), bucket, config.media_bucket, config.places(config.media_bucket))
-pixels = moderation.Pixels(SafePictures(), StreamProbe(), detector, VideoFrames())
+pixels, metered = moderation.Pixels(SafePictures(), StreamProbe(), detector, VideoFrames()), meter.Meter(store, clock)
 deps = cache(lambda: moderation_batch.Deps(sources, pixels, asked(), cached(), profiles, config.concurrency))
 routers = [routes.router(deps), verdict_cache.router(cached), shadows.router(cached, profiles.shadow)]
 known = access.Access(config.callers(), firebase_identities.connect(config.project, config.firebase_keys()))
-application = app.create_app(routers, access=known, allowed_origins=config.allowed_origins)
+application = app.create_app(routers, access=known, allowed_origins=config.allowed_origins, meter=metered)
 
 
 @aio.http  # type: ignore[arg-type] # its types do not say so, but an application may be returned

@@ -12,9 +12,8 @@ from shared.adapters.google import bus, documents, firebase_identities
 from shared.adapters.system_clock import SystemClock
 from shared.handlers import webhook_registry
 from shared.handlers.devices import Deps
-from shared.web import app as web
-from shared.web import beacons, devices, guards, webhooks
-from shared.web.access import Access
+from shared.web import access, app, beacons, devices, guards, webhooks
+from shared.web.meter import Meter
 
 config = settings.load(settings.RegistrySettings)
 logs.configure(config.log_level, project=config.project)
@@ -30,8 +29,9 @@ def hooks() -> webhook_registry.Deps:
 
 routers = [beacons.router(store), guards.router(store), webhooks.router(hooks)]
 routers.append(devices.router(lambda: Deps(store(), clock)))
-access = Access(config.callers(), firebase_identities.connect(config.project, config.firebase_keys()))
-application = web.create_app(routers, access=access, allowed_origins=config.allowed_origins)
+known = access.Access(config.callers(), firebase_identities.connect(config.project, config.firebase_keys()))
+meter = Meter(store, clock)
+application = app.create_app(routers, access=known, allowed_origins=config.allowed_origins, meter=meter)
 
 
 @aio.http  # type: ignore[arg-type] # its types do not say so, but an application may be returned

@@ -12,7 +12,7 @@ from shared.adapters.system_clock import SystemClock
 from shared.detection.evidence_pictures import EvidencePictures
 from shared.handlers import devices, evidence_links, observe, signals, submissions
 from shared.ids import TimeOrderedIds
-from shared.web import access, app
+from shared.web import access, app, meter
 from shared.web import signals as routes
 
 config = settings.load(settings.SignalSettings)
@@ -29,9 +29,9 @@ def deps() -> routes.Deps:
     return routes.Deps(kept, evidence_links.EvidenceLinks(evidence, config.evidence_urls, config.public_base()))
 
 
-users = firebase_identities.connect(config.project, config.firebase_keys())
+users, metered = firebase_identities.connect(config.project, config.firebase_keys()), meter.Meter(store, clock)
 known = access.Access(config.callers(), devices.DeviceKeys(lambda: devices.Deps(store(), clock)), users)
-application = app.create_app([routes.router(deps)], access=known, allowed_origins=config.allowed_origins)
+application = app.create_app([routes.router(deps)], access=known, allowed_origins=config.allowed_origins, meter=metered)
 
 
 @aio.http  # type: ignore[arg-type] # its types do not say so, but an application may be returned

@@ -10,26 +10,26 @@ from shared import logs, settings
 from shared.adapters.google import blobs, bus, documents, firebase_identities, signing
 from shared.adapters.system_clock import SystemClock
 from shared.handlers import analyze, uploads
-from shared.web import app as web
+from shared.web import access, app
 from shared.web import uploads as routes
-from shared.web.access import Access
+from shared.web.meter import Meter
 
 config = settings.load(settings.UploadSettings)
 logs.configure(config.log_level, project=config.project)
+store, clock = cache(lambda: documents.connect(config.project, config.database)), SystemClock()
 
 
 @cache
 def deps() -> routes.Deps:
     """The use cases on Google Cloud, made at the first request."""
-    store = documents.connect(config.project, config.database)
     media = blobs.connect(config.media_bucket, signer=signing.for_uploads(config.upload_signer))
-    clock = SystemClock()
-    asked = analyze.Deps(store, media, bus.connect(config.project), clock, config.media_bucket)
-    return routes.Deps(uploads.Deps(store, media, clock), asked)
+    asked = analyze.Deps(store(), media, bus.connect(config.project), clock, config.media_bucket)
+    return routes.Deps(uploads.Deps(store(), media, clock), asked)
 
 
-access = Access(config.callers(), firebase_identities.connect(config.project, config.firebase_keys()))
-application = web.create_app([routes.router(deps)], access=access, allowed_origins=config.allowed_origins)
+known = access.Access(config.callers(), firebase_identities.connect(config.project, config.firebase_keys()))
+meter = Meter(store, clock)
+application = app.create_app([routes.router(deps)], access=known, allowed_origins=config.allowed_origins, meter=meter)
 
 
 @aio.http  # type: ignore[arg-type] # its types do not say so, but an application may be returned

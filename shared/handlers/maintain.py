@@ -13,6 +13,7 @@ A run, told by a tick that says nothing but "now", looks at
   long, or wrote a result of which nobody heard;
 - alerts whose round is over by a minute and of which no timer told;
 - flagged files, which go into quarantine, out of it, or are deleted there (`shared/handlers/quarantine.py`);
+- metrics, of which a snapshot is taken every five minutes (`shared/handlers/snapshots.py`);
 - pictures whose time is over (`shared/handlers/retention.py`), and what shall be erased (`shared/handlers/erasing.py`).
 
 Every change is a compare-and-set on the piece of work or the asset, so sweepers may run side by side, and a worker that
@@ -47,7 +48,7 @@ from shared.domain.sweeping import (
     why_given_up,
 )
 from shared.errors import AlreadyExists, Malformed, VersionConflict
-from shared.handlers import erasing, leftovers, operations, quarantine, retention
+from shared.handlers import erasing, leftovers, operations, quarantine, retention, snapshots
 from shared.handlers.objects import object_of
 from shared.handlers.triggers import trigger_of, work_object
 from shared.messages import TRIGGERS, AlertDue, ObjectFinalised, encode, notification_of
@@ -136,6 +137,7 @@ def sweep(deps: Deps) -> Mapping[str, int]:
         (deliveries.PENDING, "due", _announce_delivery, OVERDUE),
     )
     run = _Run(deps, now, last, LONGEST / len(kinds))
+    _take_snapshot(run)
     for query, field_name, handle, grace in kinds:
         _each(run, query, field_name, handle, grace)
     report = replace(last, reported_at=now, positions=run.positions)
@@ -148,6 +150,14 @@ def sweep(deps: Deps) -> Mapping[str, int]:
     components.report_maintenance(deps.documents, replace(report, detail=detail, counts=dict(run.counts)))
     log.log(logging.INFO if run.counts else logging.DEBUG, "swept: %s", detail)
     return run.counts
+
+
+def _take_snapshot(run: _Run) -> None:
+    try:
+        snapshots.take(run.deps.documents, run.now)
+    except Exception:
+        run.counts["errors"] += 1
+        log.exception("the snapshot of the metrics could not be taken")
 
 
 def _tidy(run: _Run) -> datetime | None:

@@ -15,7 +15,7 @@ import logging
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from shared.domain.budgets import Choice, Offer, choose_depth
+from shared.domain.budgets import OF_BUDGET, Choice, Offer, choose_depth
 from shared.errors import SightlineError
 from shared.ports import Clock, Documents
 from shared.repositories import spending
@@ -49,9 +49,11 @@ class Spending:
         """How closely the analyser may look, after what was spent today. Raises `Retryable`."""
         if self.budget_usd is None:
             return choose_depth(offered, 0.0, None)
-        return choose_depth(
-            offered, spending.total(self.documents, self.analyser, self._today()) / 1e6, self.budget_usd
-        )
+        spent = spending.total(self.documents, self.analyser, self._today()) / 1e6
+        choice = choose_depth(offered, spent, self.budget_usd)
+        if choice.depth is None and choice.reason in OF_BUDGET:
+            self._log_used_up()
+        return choice
 
     def reserve(self, usd: float, spread_by: str) -> Reservation | None:
         """Sets `usd` aside, or nothing (None) if the budget does not suffice. Raises `Retryable`."""
@@ -62,6 +64,7 @@ class Spending:
         if spending.total(self.documents, self.analyser, held.day) <= self.budget_usd * 1e6:
             return held
         self.settle(held, 0.0)
+        self._log_used_up()
         return None
 
     def settle(self, held: Reservation, usd: float) -> None:
@@ -77,6 +80,9 @@ class Spending:
             self._add(held, difference)
         except SightlineError as error:
             log.warning("a reservation could not be settled and stays counted: %s", type(error).__name__)
+
+    def _log_used_up(self) -> None:
+        log.warning("the day's budget for %s is used up", self.analyser)
 
     def _add(self, held: Reservation, amount: int) -> None:
         self.documents.commit([spending.addition(self.analyser, held.day, amount, held.spread_by)])

@@ -21,7 +21,10 @@ from starlette.requests import ClientDisconnect
 from shared.errors import InvalidKey, Permanent, Retryable
 from shared.web.access import Access
 from shared.web.callers import Rules
+from shared.web.meter import Meter
 from shared.web.middleware import UNAVAILABLE, AccessRequired, DeclaredLengthLimit, RequestContext, error_body, pause
+from shared.web.request_metrics import RequestMetrics
+from shared.web.sockets import SocketAccess
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +34,18 @@ MAX_BODY_BYTES = 1 << 20
 """Of the JSON routes; routes that take files state their own `max_body_size`."""
 
 
-def create_app(routers: Sequence[APIRouter], *, access: Access | None, allowed_origins: Sequence[str] = ()) -> FastAPI:
-    """An application of these routers. With `access`, everything but `/` and `/health` asks for a bearer token."""
+def create_app(
+    routers: Sequence[APIRouter],
+    *,
+    access: Access | None,
+    allowed_origins: Sequence[str] = (),
+    meter: Meter | None = None,
+    whole_process: bool = True,
+) -> FastAPI:
+    """An application of these routers. With `access`, everything but `/` and `/health` asks for a bearer token.
+
+    With `meter`, requests are counted; if the application is the `whole_process`, the rest is stored when that ends.
+    """
     app = FastAPI(title=SERVICE, version=VERSION)
     for router in routers:
         app.include_router(router, max_body_size=MAX_BODY_BYTES)
@@ -48,6 +61,9 @@ def create_app(routers: Sequence[APIRouter], *, access: Access | None, allowed_o
         app.add_middleware(
             CORSMiddleware, allow_origins=list(allowed_origins), allow_methods=["*"], allow_headers=["*"]
         )
+    if meter is not None:
+        app.add_middleware(RequestMetrics, meter=meter, routers=routers, whole_process=whole_process)
+    app.add_middleware(SocketAccess, access=access, allowed_origins=allowed_origins)
     app.add_middleware(RequestContext)
     return app
 

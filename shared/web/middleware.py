@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,6 +15,7 @@ from shared import logs
 from shared.errors import Retryable
 from shared.web.access import ANONYMOUS, Access
 from shared.web.callers import DEVICE_PREFIX, Rules
+from shared.web.headers import bearer_token, headers_of
 
 log = logging.getLogger("shared.web.requests")
 
@@ -53,7 +54,7 @@ class RequestContext:
                 status = message["status"]
             await send(message)
 
-        with logs.context(trace=logs.trace_of(_headers(scope))):
+        with logs.context(trace=logs.trace_of(headers_of(scope))):
             try:
                 await self._app(scope, receive, observe)
             finally:
@@ -83,7 +84,7 @@ class AccessRequired:
             await self._app(scope, receive, send)
             return
         try:
-            found = await self._access.identify(_bearer_token(scope))
+            found = await self._access.identify(bearer_token(scope))
         except Retryable as error:
             log.warning("nobody can tell who calls: %s", error)
             await _answer(scope, send, 503, UNAVAILABLE, [(b"retry-after", pause(error).encode())])
@@ -113,7 +114,7 @@ class DeclaredLengthLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on or answers 413."""
-        declared = _headers(scope).get("content-length", "") if scope["type"] == "http" else ""
+        declared = headers_of(scope).get("content-length", "") if scope["type"] == "http" else ""
         limit, hint = self._limit(scope.get("path", ""))
         if declared.isdigit() and int(declared) > limit:
             await _answer(scope, send, 413, f"The request body is larger than {limit} bytes{hint}.")
@@ -136,18 +137,8 @@ _HINTS = (
 """What to do with a file that is too large, by how the path begins; the first that fits."""
 
 
-def _bearer_token(scope: Scope) -> str:
-    """Empty where there is none."""
-    scheme, _, sent = _headers(scope).get("authorization", "").partition(" ")
-    return sent.strip() if scheme.lower() == "bearer" else ""
-
-
 def _is_open(scope: Scope) -> bool:
     return scope["path"] in OPEN_PATHS or scope["method"] == "OPTIONS"
-
-
-def _headers(scope: Scope) -> MutableMapping[str, str]:
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
 
 
 async def _answer(

@@ -69,12 +69,14 @@ class HealthReply(BaseModel):
 
 @dataclass(frozen=True)
 class Deps:
-    """`checks` look at the components other than the store."""
+    """`checks` look at the components other than the store. `ws_clients` counts the WebSockets of this process."""
 
     documents: Documents
     clock: Clock
     checks: Mapping[str, Check]
     auth_enabled: bool
+    ws_enabled: bool = False
+    ws_clients: Callable[[], int] = lambda: 0
 
 
 def router(deps: Callable[[], Deps]) -> APIRouter:
@@ -87,7 +89,7 @@ def router(deps: Callable[[], Deps]) -> APIRouter:
         guarded = deps().auth_enabled
         if "text/html" in request.headers.get("accept", "") and not guarded:
             return RedirectResponse("docs")
-        reply = ServiceReply(service=SERVICE, version=VERSION, ws_enabled=False, auth_enabled=guarded)
+        reply = ServiceReply(service=SERVICE, version=VERSION, ws_enabled=deps().ws_enabled, auth_enabled=guarded)
         return JSONResponse(reply.model_dump())
 
     @routes.head("/health", include_in_schema=False)
@@ -115,7 +117,7 @@ def _health(deps: Deps) -> HealthReply:
         timestamp=int(now.timestamp() * 1000),
         service=SERVICE,
         version=VERSION,
-        ws_clients=0,
+        ws_clients=deps.ws_clients(),
         recent_events=RecentEvents(total=total, face_matches=0, plate_reads=0),
         event_rate=EventRate(
             events_per_second=round(total / SAMPLE.total_seconds(), 3),

@@ -8,6 +8,8 @@ from collections.abc import Callable
 import uvicorn
 from starlette.types import ASGIApp
 
+from shared.web.live_sockets import MAX_MESSAGE_BYTES
+
 STOP_SECONDS = 8
 """How long requests under way may take when the server stops; the platform waits 10 seconds before it kills."""
 
@@ -20,6 +22,8 @@ def options(app: ASGIApp, *, host: str, port: int, forwarded_allow_ips: str | No
         port=port,
         log_config=None,
         access_log=False,
+        ws_max_size=MAX_MESSAGE_BYTES,
+        ws_per_message_deflate=False,  # messages are small, and each client would cost two windows
         timeout_graceful_shutdown=STOP_SECONDS,
         forwarded_allow_ips=forwarded_allow_ips,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -207,3 +208,16 @@ def test_a_stage_that_is_claimed_again_meanwhile_is_not_called_complete(
     assert raced
     assert bus.messages == []
     assert not assets.get(documents, asset_id).complete
+
+
+def test_how_long_a_client_waited_is_logged_once(
+    pipeline: Pipeline, bus: ListBus, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "shared.completion")
+    asset_id, notification = pipeline.upload("fight")
+    pipeline.handlers()["ingest"](notification)
+    pipeline.clock.advance(7.5)
+    run_through(pipeline, bus, notification)
+    run_through(pipeline, bus, notification)
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "shared.completion"]
+    assert line == f"analysed in 7.5 s for {cost_of(pipeline.asset(asset_id)):.6f} USD"

@@ -154,3 +154,14 @@ def test_a_reservation_made_between_another_s_write_and_its_look_is_seen(
     assert gemini.reserve(0.6, "mine") is None
     assert others[0] is not None
     assert spent(documents) == 600_000
+
+
+def test_a_budget_that_is_used_up_is_logged(
+    documents: SqliteDocuments, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    gemini = Spending(documents, clock, "Gemini", 1.0)
+    assert gemini.reserve(0.9, "asset") is not None
+    assert caplog.messages == []
+    assert gemini.reserve(0.2, "another") is None
+    assert gemini.choose(Offer({Depth.VIDEO: 2.0})).depth is None
+    assert caplog.messages == ["the day's budget for Gemini is used up"] * 2

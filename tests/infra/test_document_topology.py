@@ -19,6 +19,7 @@ from shared.domain.incident_changes import TimelineEntry
 from shared.domain.incident_steps import TakenStep
 from shared.domain.incidents import AiEvent, Incident, Signal
 from shared.domain.labels import FeedbackLabel
+from shared.domain.metrics import Snapshot, Window
 from shared.domain.moderation.moderated import Look
 from shared.domain.replays import Replay
 from shared.domain.reuse import Known
@@ -41,6 +42,7 @@ from shared.repositories import (
     incident_timelines,
     incidents,
     labels,
+    metrics,
     replays,
     shadows,
     verdict_cache,
@@ -68,6 +70,9 @@ RECORDS: dict[str, tuple[type, ...]] = {
     incidents.INCIDENTS: (Incident,),
     incidents.SIGNALS: (Signal,),
     labels.COLLECTION: (FeedbackLabel,),
+    metrics.LISTENERS: (metrics.Listeners,),
+    metrics.SNAPSHOTS: (Snapshot,),
+    metrics.WINDOWS: (Window,),
     replays.COLLECTION: (Replay,),
     shadows.COLLECTION: (shadows.Comparison,),
     verdict_cache.VERDICTS: (verdict_cache.Entry,),
@@ -78,6 +83,9 @@ RECORDS: dict[str, tuple[type, ...]] = {
 
 BESIDE = {
     assets.COLLECTION: {f"stage_{stage.value}" for stage in Stage},
+    metrics.LISTENERS: {"active", "total"},
+    metrics.SNAPSHOTS: {"told"},
+    metrics.WINDOWS: {"instance"},
     work.COLLECTION: {"outbox", "request"},
 }
 """Fields that are stored beside the record's own."""

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.xdist_group("terraform")
 DECLARED = topology.load()
 PUBLIC = {name: function for name, function in DECLARED.http_functions().items() if function.public}
 PAGE = "tests/infra/dashboard"
-IMAGE = f"europe-west1-docker.pkg.dev/sightline-example/sightline/live@sha256:{'0' * 64}"
+IMAGE = "europe-west1-docker.pkg.dev/sightline-example/images/live@sha256:" + "0" * 64
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 BROWSER = "text/html,application/xhtml+xml,*/*;q=0.8"
 
@@ -30,8 +30,7 @@ BROWSER = "text/html,application/xhtml+xml,*/*;q=0.8"
 @pytest.fixture(scope="module")
 def planned() -> dict[str, Any]:
     terraform.build_bundles()
-    page = str(topology.ROOT / PAGE)
-    return terraform.plan(set_to={"domain": "sightline.example.org", "dashboard_folder": page, "live_image": IMAGE})
+    return terraform.plan(set_to={"dashboard_folder": str(topology.ROOT / PAGE), "live_image": IMAGE})
 
 
 @pytest.fixture(scope="module")
@@ -112,14 +111,15 @@ def test_a_preflight_is_led_where_the_request_will_go(url_map: dict[str, Any], a
         assert led == led_to(url_map, asked, path), (asked, path)
 
 
-def test_every_public_function_is_reached(url_map: dict[str, Any]) -> None:
+def test_every_public_function_is_reached_and_no_other(url_map: dict[str, Any]) -> None:
     (matcher,) = url_map["path_matcher"]
     assert {_name(rule["service"]) for rule in matcher["route_rules"]} == {*PUBLIC, "dashboard"}
 
 
-def test_without_an_image_of_the_streams_nothing_leads_to_them(example_plan: dict[str, Any]) -> None:
-    (without,) = [each for each in resources(example_plan, "google_compute_url_map") if each["name"] == "sightline"]
-    assert led_to(without, "GET", "/stream") == function_for(DECLARED, "GET", "/")
+def test_streams_are_not_routed_without_an_image_of_their_service(example_plan: dict[str, Any]) -> None:
+    (found,) = [each for each in resources(example_plan, "google_compute_url_map") if each["name"] == "sightline"]
+    assert function_for(DECLARED, "GET", "/stream") == "live"
+    assert led_to(found, "GET", "/stream") == function_for(DECLARED, "GET", "/")
 
 
 def test_no_two_functions_claim_one_request() -> None:

@@ -8,14 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from starlette.types import ASGIApp
 
 from infra import topology
@@ -30,9 +29,11 @@ from shared.handlers.newsroom import Newsroom
 from shared.ids import new_uuid
 from shared.ports import Caller, Role
 from shared.repositories import alerts, incidents
+from shared.web import serving as serving_of_streams
 from shared.web import stream
 from shared.web.access import Access
 from shared.web.app import create_app
+from shared.web.inbox import Pace
 from shared.web.serving import STOP_SECONDS
 from tests.fakes import ManualClock
 
@@ -42,7 +43,7 @@ TOKENS = {
     "device": Caller("camera", Role.DEVICE),
 }
 LISTENERS = 3
-PACE = stream.Pace(heartbeat=0.3, longest=30.0, sending=1.0)
+PACE = Pace(heartbeat=0.3, longest=30.0, sending=1.0)
 
 
 @dataclass
@@ -53,11 +54,10 @@ class Service:
     clock: ManualClock
     newsroom: Newsroom
     port: int
-    opened: list[Incident] = field(default_factory=list)
 
-    def open_incident(self, beacon_id: str = "gate") -> Incident:
+    def open_incident(self, beacon_id: str = "gate", location: str = "Gate") -> Incident:
         now = self.clock.now()
-        incident = Incident(new_uuid(), beacon_id, "Gate", IncidentStatus.CREATED, Priority.HIGH, now, changed_at=now)
+        incident = Incident(new_uuid(), beacon_id, location, IncidentStatus.CREATED, Priority.HIGH, now, changed_at=now)
         change = incident_changes.opened(incident, actor="camera", details={})
         self.documents.commit(incidents.opening_writes(change))
         return incident
@@ -105,20 +105,22 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 
 @contextmanager
-def serving(folder: Path, pace: stream.Pace) -> Iterator[Service]:
+def serving(folder: Path, pace: Pace) -> Iterator[Service]:
     documents = SqliteDocuments(folder / "documents.sqlite3", topology.load().document_indexes())
     clock = ManualClock()
     newsroom = Newsroom(documents, clock, max_listeners=LISTENERS, renewal_seconds=0.2)
-    with running(create_app([stream.router(lambda: newsroom, pace)], access=Access(TOKENS))) as port:
+    app = create_app([stream.router(lambda: newsroom, pace)], access=Access(TOKENS))
+    with running(app, newsroom.close) as port:
         yield Service(documents, clock, newsroom, port)
     eventually(lambda: not newsroom._listeners)
     documents.close()
 
 
 @contextmanager
-def running(app: ASGIApp) -> Iterator[int]:
+def running(app: ASGIApp, end_streams: Callable[[], None] = lambda: None) -> Iterator[int]:
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, timeout_graceful_shutdown=1))
+    options = serving_of_streams.options(app, host="127.0.0.1", port=port)
+    server = serving_of_streams.StreamServer(options, end_streams)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     wait_until_listening(port, thread.is_alive)
@@ -364,7 +366,7 @@ def test_the_gateway_passes_events_on_as_they_come(service: Service) -> None:
 
 
 def test_a_stream_ends_before_the_platform_ends_it(tmp_path: Path) -> None:
-    with serving(tmp_path, stream.Pace(heartbeat=5.0, longest=0.5)) as service, service.listening() as told:
+    with serving(tmp_path, Pace(heartbeat=5.0, longest=0.5)) as service, service.listening() as told:
         began = time.monotonic()
         assert [line for line in told.lines if line.startswith("event")] == []
         assert time.monotonic() - began < 4

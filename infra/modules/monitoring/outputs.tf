@@ -1,0 +1,4 @@
+output "channels" {
+  description = "Names of the notification channels."
+  value       = local.channels
+}
