@@ -40,8 +40,8 @@ bench: $(VENV)/.dev  ## what SPEC §9 asks for, as tables
 emulators: $(VENV)/.dev  ## the functions as deployed, on the official emulators, behind one origin (PORT=)
 	$(BIN)/python -m local emulators --port $(PORT)
 
-infra-test: $(VENV)/.dev  ## the Terraform: form, arguments, validity, its tests (offline, or with the real provider)
-	$(BIN)/python -m infra.terraform
+infra-test: $(VENV)/.dev  ## the deployment: form, validity, its tests, an audit, checkov (offline, or with the real provider)
+	$(BIN)/python -m infra.checks
 
 bundle: $(VENV)/.dev  ## a zip a function, in dist/
 	$(BIN)/python -m infra.bundle

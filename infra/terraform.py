@@ -12,10 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from infra import bundle, topology
@@ -47,7 +50,7 @@ def provider_schema() -> Path:
     CACHE.mkdir(parents=True, exist_ok=True)
     wanted = CACHE / "schema.txt"
     wanted.write_text(f"{SCHEMA_PACKAGE} --hash=sha256:{SCHEMA_SHA256}\n")
-    _run(
+    run(
         [
             sys.executable,
             "-m",
@@ -64,7 +67,7 @@ def provider_schema() -> Path:
     )
     (wheel,) = CACHE.glob("cdktf*.whl")
     made = target.with_suffix(f".{os.getpid()}")
-    _run([sys.executable, str(TOOLS / "tfcheck.py"), "schema", "--wheel", str(wheel), "--out", str(made)])
+    run([sys.executable, str(TOOLS / "tfcheck.py"), "schema", "--wheel", str(wheel), "--out", str(made)])
     made.replace(target)
     wheel.unlink()
     return target
@@ -84,41 +87,85 @@ def terraform(*commands: str, folder: Path = FOLDER) -> str:
     line = " && ".join(f"terraform {command}" for command in commands)
     environment = {"TF_DATA_DIR": str(CACHE / "data" / folder.relative_to(topology.ROOT)), "TF_IN_AUTOMATION": "1"}
     if not has_stand_in():
-        return _run(["bash", "-c", line], folder, environment)
+        return run(["bash", "-c", line], folder, environment)
     stub = [sys.executable, str(TOOLS / "tfstub.py"), "--schema", str(provider_schema()), "-C", str(folder), "--", line]
-    return _run(stub, folder, environment)
+    return run(stub, folder, environment)
 
 
 def plan(folder: Path = FOLDER, *, variables: str = EXAMPLE, set_to: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The plan for an empty project as `terraform show -json` tells it: `planned_values`, `resource_changes`, …"""
     CACHE.mkdir(parents=True, exist_ok=True)
-    saved = CACHE / f"plan.{os.getpid()}"
-    chosen = "".join(f" -var '{name}={value}'" for name, value in (set_to or {}).items())
-    shown = saved.with_suffix(".json")
-    try:
-        terraform(
-            "init -input=false -no-color",
-            f"plan -input=false -no-color -var-file={variables}{chosen} -out={saved}",
-            f"show -json {saved} > {shown}",
-            folder=folder,
-        )
+    with TemporaryDirectory(dir=CACHE) as place:
+        saved, shown = Path(place) / "tfplan", Path(place) / "plan.json"
+        chosen = chosen_variables(set_to or {}, variables)
+        terraform(_INIT, _planning(chosen, saved), f"show -json {saved} > {shown}", folder=folder)
         told: dict[str, Any] = json.loads(shown.read_text())
-    finally:
-        saved.unlink(missing_ok=True)
-        shown.unlink(missing_ok=True)
+    return told
+
+
+@dataclass(frozen=True)
+class Made:
+    """One set of variables: the plan, and what would be there after it, both as `terraform show -json` tells them."""
+
+    planned: dict[str, Any]
+    applied: dict[str, Any]
+
+
+def chosen_variables(set_to: Mapping[str, str], file: str | None = EXAMPLE) -> str:
+    """Arguments of Terraform: single variables, and a file of them if there is one."""
+    single = "".join(f" -var {shlex.quote(f'{name}={value}')}" for name, value in set_to.items())
+    return single if file is None else f"-var-file={file}{single}"
+
+
+def made(sets: Mapping[str, str]) -> dict[str, Made]:
+    """What would be made of an empty project under each set of `chosen_variables`, by its name.
+
+    The stand-in makes up what Google would answer, so that every value is known after the apply. Raises
+    `TerraformError` where only the real provider is at hand, which would deploy.
+    """
+    if not has_stand_in():
+        raise TerraformError("Without the stand-in for the provider an apply would deploy.")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=CACHE) as folder:
+        place = Path(folder)
+        commands = [_making(place / name, chosen) for name, chosen in sets.items()]
+        terraform(_INIT, *[command for group in commands for command in group])
+        return {name: Made(*(_read(place / f"{name}.{kind}.json") for kind in ("plan", "state"))) for name in sets}
+
+
+_INIT = "init -input=false -no-color"
+
+
+def _planning(chosen: str, saved: Path) -> str:
+    """What is wrong it says on the other stream."""
+    return f"plan -input=false -no-color -lock=false {chosen} -out={saved} > /dev/null"
+
+
+def _making(place: Path, chosen: str) -> list[str]:
+    state = f"-state={place}.tfstate"
+    return [
+        f"{_planning(chosen, place)} {state}",
+        f"show -json {place} > {place}.plan.json",
+        f"apply -input=false -no-color -lock=false -backup=- {state} {place} > /dev/null",
+        f"show -json {place}.tfstate > {place}.state.json",
+    ]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(path.read_text())
     return told
 
 
 def check(name: str) -> str:
     """Runs one of `CHECKS` over every root and returns what it printed. Raises `TerraformError`."""
     if name == "fmt":
-        return _run(["terraform", "fmt", "-check", "-diff", "-recursive", str(FOLDER)])
+        return run(["terraform", "fmt", "-check", "-diff", "-recursive", str(FOLDER)])
     if name == "arguments":
         if not has_stand_in():
             return "left out: the real provider validates the arguments itself"
         folders = sorted({str(path.parent) for path in FOLDER.rglob("*.tf")})
-        return _run([sys.executable, str(TOOLS / "tfcheck.py"), "check", "--schema", str(provider_schema()), *folders])
-    return "\n".join(terraform("init -input=false -no-color", f"{name} -no-color", folder=root) for root in roots(name))
+        return run([sys.executable, str(TOOLS / "tfcheck.py"), "check", "--schema", str(provider_schema()), *folders])
+    return "\n".join(terraform(_INIT, f"{name} -no-color", folder=root) for root in roots(name))
 
 
 def roots(check_name: str) -> list[Path]:
@@ -127,7 +174,8 @@ def roots(check_name: str) -> list[Path]:
     return [folder for folder in found if check_name != "test" or any(folder.glob("tests/*.tftest.hcl"))]
 
 
-def _run(command: Sequence[str], folder: Path = topology.ROOT, environment: Mapping[str, str] | None = None) -> str:
+def run(command: Sequence[str], folder: Path = topology.ROOT, environment: Mapping[str, str] | None = None) -> str:
+    """Runs a program to its end and returns what it printed. Raises `TerraformError` with that where it failed."""
     done = subprocess.run(  # noqa: S603 - what is run is written in this module
         command,
         cwd=folder,

@@ -371,13 +371,19 @@ def _marker(block: str) -> str:
     return found.group(0) if found else ""
 
 
-@pytest.mark.parametrize("name", [name for name in lock.targets() if name != lock.LOCK])
+@pytest.mark.parametrize("name", [name for name in lock.targets() if name not in {lock.LOCK, lock.CHECKOV}])
 def test_every_requirement_is_the_locks_with_its_hashes(name: str) -> None:
     whole = _pins(lock.LOCK)
     for requirement, block in _pins(name).items():
         pinned = requirement if requirement in whole else requirement.split("python_full")[0]
         assert _hashes(block) == _hashes(whole[pinned]), requirement
         assert _hashes(block), requirement
+
+
+def test_what_checkov_needs_is_pinned_with_hashes_in_an_environment_of_its_own() -> None:
+    pinned = _pins(lock.CHECKOV)
+    assert any(requirement.startswith("checkov==") for requirement in pinned)
+    assert not [requirement for requirement, block in pinned.items() if not _hashes(block)]
 
 
 def _hashes(block: str) -> set[str]:

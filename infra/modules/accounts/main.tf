@@ -20,7 +20,7 @@ locals {
 
 # Only what Google grants no smaller than on a project.
 resource "google_project_iam_member" "this" {
-  #checkov:skip=CKV_GCP_42:of Google's roles that may send by Firebase Cloud Messaging the smallest is named admin; it holds messages alone
+  #checkov:skip=CKV_GCP_42:firebasecloudmessaging.admin sends messages and administers nothing, whatever its name
   for_each = { for key, grant in local.grants : key => grant if grant.kind == "project" }
 
   project = var.project_id

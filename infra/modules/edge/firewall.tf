@@ -52,6 +52,7 @@ locals {
 }
 
 resource "google_compute_security_policy" "this" {
+  #checkov:skip=CKV_GCP_73:the rules of cve-canary are on, in the newer form evaluatePreconfiguredWaf, which this check does not know
   name        = var.name
   description = "Who may call how often, and what is refused unread."
   type        = "CLOUD_ARMOR"
