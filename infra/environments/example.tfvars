@@ -3,6 +3,8 @@ project_id = "sightline-example"
 region     = "europe-west1"
 domain     = "sightline.example.org"
 
+alert_emails = ["watch@example.org"]
+
 # How the functions decide, and how large some of them are; by default as README and pipeline.yaml say.
 settings = {
   INCIDENT_WINDOW_SECONDS = "300"
