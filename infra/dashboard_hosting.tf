@@ -133,6 +133,22 @@ resource "google_compute_security_policy" "dashboard" {
     }
   }
 
+  dynamic "rule" {
+    for_each = { for number, name in sort(keys(module.edge.conditions)) : number => name }
+
+    content {
+      priority    = 1000 + 10 * rule.key
+      action      = "deny(403)"
+      description = "only from the allowed ${rule.value}"
+
+      match {
+        expr {
+          expression = module.edge.conditions[rule.value]
+        }
+      }
+    }
+  }
+
   rule {
     priority    = 2147483647
     action      = "allow"

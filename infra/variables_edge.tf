@@ -10,7 +10,7 @@ variable "domain" {
 }
 
 variable "firewall" {
-  description = "What Cloud Armor refuses. `preview`: the managed rules only log what they would refuse. `sensitivity` of the managed rules, 1 (fewest false alarms) to 4. `allowed_regions`: codes such as DE, all if empty. `allowed_ranges` and `denied_ranges`: CIDR blocks."
+  description = "What Cloud Armor refuses. `preview`: the managed rules only log what they would refuse. `sensitivity` of the managed rules, 1 (fewest false alarms) to 4. `allowed_regions`: codes such as DE, all if empty. `allowed_ranges` (at most 4) and `denied_ranges`: CIDR blocks."
   type = object({
     preview         = optional(bool, false)
     sensitivity     = optional(number, 1)

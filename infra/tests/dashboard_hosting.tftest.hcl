@@ -69,3 +69,16 @@ run "a_folder_without_a_page_is_refused" {
 
   expect_failures = [var.dashboard_folder]
 }
+
+run "who_may_not_call_may_not_load_the_page" {
+  command = plan
+
+  variables {
+    firewall = { allowed_regions = ["DE"], denied_ranges = ["198.51.100.0/24"] }
+  }
+
+  assert {
+    condition     = length([for rule in google_compute_security_policy.dashboard["dashboard"].rule : rule if rule.action == "deny(403)"]) == 2
+    error_message = "The page is open to those who are refused by the functions."
+  }
+}

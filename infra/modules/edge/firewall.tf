@@ -29,7 +29,7 @@ locals {
   # Uptime checks come from all the world, so `/health` stays open everywhere.
   conditions = merge(
     length(var.firewall.allowed_ranges) == 0 ? {} : {
-      ranges = "!(${join(" || ", [for range in var.firewall.allowed_ranges : "inIpRange(origin.ip, '${range}')"])})"
+      ranges = "request.path != '/health' && !(${join(" || ", [for range in var.firewall.allowed_ranges : "inIpRange(origin.ip, '${range}')"])})"
     },
     length(var.firewall.allowed_regions) == 0 ? {} : {
       regions = "request.path != '/health' && !origin.region_code.matches('^(${join("|", var.firewall.allowed_regions)})$')"

@@ -13,3 +13,8 @@ output "url_map" {
   description = "The URL map's name, which the load balancer's metrics bear."
   value       = google_compute_url_map.this.name
 }
+
+output "conditions" {
+  description = "Of whom requests are refused, as expressions of Cloud Armor: for what else stands at the edge."
+  value       = local.conditions
+}

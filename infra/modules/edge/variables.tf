@@ -58,7 +58,7 @@ variable "dashboard" {
 }
 
 variable "firewall" {
-  description = "Cloud Armor. `preview`: the managed rules only log. `sensitivity` of the managed rules, 1 (fewest false alarms) to 4. `allowed_regions`: ISO 3166-1 alpha-2 codes, all if empty. `allowed_ranges`: CIDR, at most 5, all if empty. `denied_ranges`: CIDR."
+  description = "Cloud Armor. `preview`: the managed rules only log. `sensitivity` of the managed rules, 1 (fewest false alarms) to 4. `allowed_regions`: ISO 3166-1 alpha-2 codes, all if empty. `allowed_ranges`: CIDR, at most 4, all if empty. `denied_ranges`: CIDR."
   type = object({
     preview         = optional(bool, false)
     sensitivity     = optional(number, 1)
@@ -74,8 +74,8 @@ variable "firewall" {
   }
 
   validation {
-    condition     = length(var.firewall.allowed_ranges) <= 5
-    error_message = "A rule of Cloud Armor has at most five terms, so at most five ranges can be allowed."
+    condition     = length(var.firewall.allowed_ranges) <= 4
+    error_message = "A rule of Cloud Armor has at most five terms, of which one lets /health be asked, so at most four ranges can be allowed."
   }
 
   validation {
