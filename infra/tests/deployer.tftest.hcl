@@ -1,4 +1,7 @@
 # Who deploys acts as the accounts of the deployment, on each of them; without a deployer nothing of it is granted.
+# Nobody is asked, so that the real provider needs no credentials here.
+mock_provider "google" {}
+
 variables {
   project_id = "sightline-example"
 }

@@ -1,4 +1,7 @@
 # One function by itself: how its messages and its traffic come and go, and which it refuses to be.
+# Nobody is asked, so that the real provider needs no credentials here.
+mock_provider "google" {}
+
 variables {
   name              = "notify"
   project_id        = "sightline-test"
