@@ -10,9 +10,18 @@ PORT ?= 8080
 DATA ?= data
 
 .PHONY: help demo serve test check format bench emulators infra-test bundle lock clean
+.PHONY: plan deploy roll-back ask-for-release smoke live-image
+
+# Of a deployment. The recipes read them as the shell's, so that no value can be a command.
+export ENVIRONMENT ?= example
+export RELEASES ?= data/releases
+export STATE_BUCKET LIVE_IMAGE COMMIT RELEASE PLAN TOPIC URL IMAGE
+DEPLOY = $(BIN)/python -m infra.deploy
+PLACE = --environment "$$ENVIRONMENT" --store "$$RELEASES" --state-bucket "$$STATE_BUCKET"
+
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
 demo: $(VENV)/.local  ## run the main job on a clip and show its result (VIDEO=path for your own)
 	@$(BIN)/python -m local demo $(if $(VIDEO),"$(VIDEO)")
@@ -45,6 +54,24 @@ infra-test: $(VENV)/.dev  ## the deployment: form, validity, its tests, an audit
 
 bundle: $(VENV)/.dev  ## a zip a function, in dist/
 	$(BIN)/python -m infra.bundle
+
+live-image: $(VENV)/.dev  ## build and push the image of the streams (IMAGE=HOST/PROJECT/REPOSITORY/live)
+	$(BIN)/python -m infra.live_image "$$IMAGE"
+
+plan: $(VENV)/.dev  ## keep this checkout as a release, and what it would change (ENVIRONMENT= STATE_BUCKET= RELEASES=)
+	$(DEPLOY) plan $(PLACE) --commit "$$COMMIT" --live-image "$${LIVE_IMAGE:-@dist/live-image.txt}"
+
+deploy: $(VENV)/.dev  ## apply what was planned, try it, roll back if it fails (RELEASE= PLAN=)
+	$(DEPLOY) apply $(PLACE) --release "$$RELEASE" --plan "$$PLAN"
+
+roll-back: $(VENV)/.dev  ## deploy the last good release before this one again (RELEASE=)
+	$(DEPLOY) roll-back $(PLACE) --release "$$RELEASE"
+
+ask-for-release: $(VENV)/.dev  ## ask for the build that applies what was planned, once a person approves (TOPIC=)
+	$(DEPLOY) ask $(PLACE) --topic "$$TOPIC"
+
+smoke: $(VENV)/.dev  ## try a running Sightline from outside (URL=, and SIGHTLINE_API_TOKEN in the environment)
+	$(BIN)/python -m infra.smoke "$$URL"
 
 lock: $(VENV)/.dev  ## compile requirements.lock and every function's requirements.txt from pyproject.toml
 	$(BIN)/python -m infra.lock

@@ -69,7 +69,7 @@ def import_closure(main: Path) -> list[Path]:
     """The files of `shared` that `main` imports, directly or not, with the packages they lie in."""
     graph = _graph()
     modules: set[str] = set()
-    for name in _imported_names(main):
+    for name in imported_names(main):
         if name in graph.modules:
             modules |= {name} | graph.find_upstream_modules(name)
     packages = {parent for module in modules for parent in _parents(module)}
@@ -81,7 +81,7 @@ def _graph() -> Any:
     return grimp.build_graph("shared", cache_dir=None)
 
 
-def _imported_names(path: Path) -> Iterable[str]:
+def imported_names(path: Path) -> Iterable[str]:
     """Dotted names a module imports; `from a import b` gives both `a` and `a.b`, whichever is a module."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):

@@ -64,6 +64,7 @@ module "functions" {
   triggers      = { for topic in try(each.value.triggers, []) : topic => module.messaging.topics[topic] }
   delivery      = local.topology.delivery
   pubsub_agent  = module.project.agents.pubsub
+  deployer      = var.deployer
   vpc_connector = var.vpc_connector
 
   dead_letter_topic = module.messaging.dead_letter_topic
@@ -81,6 +82,8 @@ module "functions" {
     google_artifact_registry_repository_iam_member.build,
     google_project_iam_member.build_copies,
     google_project_iam_member.build_logs,
+    google_service_account_iam_member.deployer_builds,
+    google_service_account_iam_member.deployer_runs,
     google_storage_bucket_iam_member.build,
   ]
 }

@@ -15,5 +15,5 @@ module "live" {
   public        = try(each.value.public, false)
   vpc_connector = var.vpc_connector
 
-  depends_on = [module.accounts, module.secrets]
+  depends_on = [module.accounts, module.secrets, google_service_account_iam_member.deployer_runs]
 }

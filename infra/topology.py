@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -273,7 +274,11 @@ class _EachKeyOnce(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+@cache
 def load(path: Path = PIPELINE) -> Topology:
-    """The topology. Raises pydantic's ValidationError, which names every wrong place, and yaml's errors."""
+    """The topology, read once a process.
+
+    Raises pydantic's ValidationError, which names every wrong place, and yaml's errors.
+    """
     content: Any = yaml.load(path.read_text(), _EachKeyOnce)  # noqa: S506 - it is a safe loader
     return Topology.model_validate(content)

@@ -45,6 +45,17 @@ variable "deletion_protection" {
   default     = true
 }
 
+variable "deployer" {
+  description = "The account that deploys (output `deploy_account` of infra/bootstrap), which is then allowed to act as the accounts of this deployment; null where a person deploys who may do that anyway."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.deployer == null ? true : can(regex("^[a-z0-9-]+@[a-z0-9-]+[.]iam[.]gserviceaccount[.]com$", var.deployer))
+    error_message = "The account that deploys is a service account: NAME@PROJECT.iam.gserviceaccount.com."
+  }
+}
+
 variable "evidence_public" {
   description = "Whether pictures of signals have public URLs that never expire, as the first version of this API gave out, instead of signed ones that live 15 minutes."
   type        = bool

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -41,7 +41,15 @@ from shared.adapters.google.bus import PubSubBus
 TOKEN = "emulators"  # noqa: S105 - guards nothing: the stack listens on loopback only
 """The bearer token of the stack: the deployed functions insist on one."""
 
+PythonOf = Callable[[str], Path]
+"""A function's name → the interpreter it is started by."""
+
 BACKOFF = Backoff(timedelta(seconds=3), timedelta(seconds=10))
+
+
+def own_python(_: str) -> Path:
+    """The interpreter that runs this, whose environment holds the requirements of all functions."""
+    return Path(sys.executable)
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,9 @@ class Stack:
 
 
 @contextmanager
-def running_stack(folder: Path, port: int, extra: Mapping[str, str] | None = None) -> Iterator[Stack]:
+def running_stack(
+    folder: Path, port: int, extra: Mapping[str, str] | None = None, *, python_of: PythonOf = own_python
+) -> Iterator[Stack]:
     """Runs everything while the block lasts; state and logs lie in `folder`. Raises `emulators.EmulatorMissing`.
 
     `extra`: more environment for the functions.
@@ -73,7 +83,7 @@ def running_stack(folder: Path, port: int, extra: Mapping[str, str] | None = Non
         storage = closing.enter_context(_blob_server(folder, declared))
         alerting = closing.enter_context(_alerting(hosts["PUBSUB_EMULATOR_HOST"]))
         environment = {**hosts, **_function_environment(folder, storage), **alerting, **(extra or {})}
-        closing.enter_context(_functions(ports, folder, environment))
+        closing.enter_context(_functions(ports, folder, environment, python_of))
         origins = {name: f"http://127.0.0.1:{number}" for name, number in ports.items()}
         closing.enter_context(_served(gateway(declared, origins), port))
         closing.enter_context(_schedules(declared))
@@ -176,13 +186,15 @@ def _schedules(declared: topology.Topology) -> Iterator[None]:
 
 
 @contextmanager
-def _functions(ports: Mapping[str, int], folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
+def _functions(
+    ports: Mapping[str, int], folder: Path, environment: Mapping[str, str], python_of: PythonOf
+) -> Iterator[None]:
     """All functions, started and ended at the same time rather than one after the other."""
     processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for name, port in ports.items():
             own = topology.load().functions[name].own_environment()
-            processes[name] = _start_function(name, port, folder, {**environment, **own})
+            processes[name] = _start_function(name, port, folder, {**environment, **own}, python_of(name))
         for name, process in processes.items():
             emulators.wait_for_port(ports[name], process, f"function {name} (log: {folder / name}.log)")
         yield
@@ -193,12 +205,14 @@ def _functions(ports: Mapping[str, int], folder: Path, environment: Mapping[str,
             emulators.end_group(process)
 
 
-def _start_function(name: str, port: int, folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _start_function(
+    name: str, port: int, folder: Path, environment: Mapping[str, str], python: Path
+) -> subprocess.Popen[bytes]:
     """The unzipped bundle, started in a process of its own that sees nothing of the repository."""
     source = folder / "functions" / name
     with zipfile.ZipFile(bundle.build(name, folder / "bundles")) as archive:
         archive.extractall(source)
-    command = bundle.start_command(topology.load().functions[name].platform, sys.executable, port)
+    command = bundle.start_command(topology.load().functions[name].platform, str(python), port)
     inherited = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     with (folder / f"{name}.log").open("wb") as log:
         return subprocess.Popen(

@@ -1,13 +1,21 @@
-"""Fixtures that every suite may use: the official emulators, started at most once a test run and ended with it."""
+"""What every suite needs: the official emulators, started at most once a test run, and whose branches are counted."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
+from coverage import Coverage
 
 from local import emulators
+
+TESTS = Path(__file__).resolve().parent
+UNCOUNTED = tuple(
+    TESTS / name for name in ("contract", "e2e", "functions", "infra", "unit/detection", "unit/test_video_results.py")
+)
+"""Tests of what lies around the domain and the handlers. Tracing doubles what Python costs, so they run without it."""
 
 
 def require_emulators() -> None:
@@ -26,6 +34,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     marked = [item for item in items if item.get_closest_marker("xdist_group")]
     if config.getoption("loadgroup", default=False) and not all("@" in item.nodeid for item in marked):
         raise pytest.UsageError("pytest-xdist can't group tests with this version of pytest")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Traces no test of `UNCOUNTED`: neither its call nor, unlike `no_cover`, its fixtures."""
+    tracing = Coverage.current()
+    if tracing is None or not any(item.path.is_relative_to(path) for path in UNCOUNTED):
+        return (yield)
+    tracing.stop()
+    try:
+        return (yield)
+    finally:
+        tracing.start()
 
 
 @pytest.fixture(scope="session")

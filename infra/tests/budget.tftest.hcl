@@ -1,4 +1,7 @@
 # The budget, which only who names a billing account has.
+# Nobody is asked, so that the real provider needs no credentials here.
+mock_provider "google" {}
+
 variables {
   project_id   = "sightline-test"
   domain       = "sightline.example.org"

@@ -1,4 +1,7 @@
 # What runs, and what is refused before anything is made.
+# Nobody is asked, so that the real provider needs no credentials here.
+mock_provider "google" {}
+
 variables {
   project_id = "sightline-test"
   region     = "europe-west1"

@@ -1,4 +1,7 @@
 # The page of tests/infra/dashboard, as it would be served.
+# Nobody is asked, so that the real provider needs no credentials here.
+mock_provider "google" {}
+
 variables {
   project_id       = "sightline-test"
   domain           = "sightline.example.org"

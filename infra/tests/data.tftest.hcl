@@ -1,4 +1,7 @@
 # The root as far as it keeps data: what its variables change.
+# Nobody is asked, so that the real provider needs no credentials here.
+mock_provider "google" {}
+
 variables {
   project_id = "sightline-test"
   bundles    = "../dist"

@@ -1,4 +1,7 @@
 # The edge by itself: what a domain, a page and a stricter firewall change.
+# Nobody is asked, so that the real provider needs no credentials here.
+mock_provider "google" {}
+
 variables {
   project_id = "sightline-test"
   region     = "europe-west1"

@@ -1,4 +1,7 @@
 # The database by itself.
+# Nobody is asked, so that the real provider needs no credentials here.
+mock_provider "google" {}
+
 variables {
   project_id          = "sightline-test"
   name                = "(default)"

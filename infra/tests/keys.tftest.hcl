@@ -1,4 +1,7 @@
 # The customer's own key: who may use it, and that nothing is granted without one.
+# Nobody is asked, so that the real provider needs no credentials here.
+mock_provider "google" {}
+
 variables {
   key    = "projects/p/locations/europe-west1/keyRings/r/cryptoKeys/k"
   agents = { storage = "storage@example.org", pubsub = "pubsub@example.org" }

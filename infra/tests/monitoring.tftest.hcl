@@ -1,4 +1,7 @@
 # Monitoring by itself: what a domain, objectives and limits change.
+# Nobody is asked, so that the real provider needs no credentials here.
+mock_provider "google" {}
+
 variables {
   project_id               = "sightline-test"
   emails                   = ["watch@example.org"]

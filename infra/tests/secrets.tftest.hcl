@@ -1,4 +1,7 @@
 # Secrets by themselves: who reads which, and that a value stays where it belongs.
+# Nobody is asked, so that the real provider needs no credentials here.
+mock_provider "google" {}
+
 variables {
   project_id     = "sightline-test"
   region         = "europe-west1"

@@ -1,4 +1,7 @@
 # The buckets by themselves: who may do what there, what a browser may, what ends by itself.
+# Nobody is asked, so that the real provider needs no credentials here.
+mock_provider "google" {}
+
 variables {
   project_id       = "sightline-test"
   location         = "europe-west1"

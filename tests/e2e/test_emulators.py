@@ -19,8 +19,9 @@ import psutil
 import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import firestore, storage
+from websockets.sync.client import connect
 
-from infra import topology
+from infra import environments, topology
 from local import __main__ as command_line
 from local import stack
 from local.client import SightlineClient
@@ -68,7 +69,9 @@ def running(
     extra["GEMINI_TIMEOUT_SECONDS"] = "5"  # one of its ways to fail is to say nothing
     extra |= dict.fromkeys(("VISION_ENDPOINT", "LANGUAGE_ENDPOINT", "VIDEO_INTELLIGENCE_ENDPOINT"), google_ai.address)
     extra |= dict.fromkeys(("BUDGET_USD_VISION", "BUDGET_USD_LANGUAGE", "BUDGET_USD_VIDEO_INTELLIGENCE"), "1000")
-    with stack.running_stack(tmp_path_factory.mktemp("stack"), free_port(), extra) as started:
+    folder = tmp_path_factory.mktemp("stack")
+    # As deployed: each function from its bundle, in an environment of just its requirements.
+    with stack.running_stack(folder, free_port(), extra, python_of=environments.python_of) as started:
         yield started
 
 
@@ -223,8 +226,26 @@ def test_a_picture_with_a_gun_fails_opens_an_incident_and_goes_into_quarantine(
     moved = until(client, asset_id, lambda each: each["quarantine"] and each["quarantine"]["state"] == "held")
     assert moved["moderation"]["status"] == "FAIL"
     bucket, _ = bucket_of(running, "gs://sightline-media/x")
-    assert bucket.blob(f"media/{asset_id}").exists() is False
-    assert bucket.blob(f"quarantine/{asset_id}").exists() is True
+    flagged, _ = bucket_of(running, "gs://sightline-quarantine/x")
+    assert [bucket.blob(f"{prefix}/{asset_id}").exists() for prefix in ("media", "quarantine")] == [False, False]
+    assert flagged.blob(f"quarantine/{asset_id}").exists() is True
+
+
+def test_what_happens_is_told_by_events_and_by_websocket_through_the_one_origin(running: stack.Stack) -> None:
+    headers = {"Authorization": f"Bearer {stack.TOKEN}"}
+    place = f"gate-{new_uuid()}"
+    assert httpx.get(running.base_url).json()["ws_enabled"] is True
+    socket = connect(f"ws{running.base_url.removeprefix('http')}/stream", additional_headers=headers, proxy=None)
+    with socket, httpx.stream("GET", f"{running.base_url}/stream", headers=headers, timeout=30) as events:
+        told = events.iter_lines()
+        assert (next(told), json.loads(socket.recv(timeout=30))["type"]) == (": Sightline", "ready")
+        signal = {"beacon_id": place, "confidence_score": 0.95, "description": "Fight"}
+        httpx.put(f"{running.base_url}/beacons/{place}", json={"location": "Gate"}, headers=headers)
+        opened = httpx.post(f"{running.base_url}/api/ai/violence-detected/", json=signal, headers=headers).json()
+        assert opened["incident_id"] in next(line for line in told if place in line)
+        heard = next(message for _ in range(1000) if place in (message := str(socket.recv(timeout=30))))
+        assert json.loads(heard)["payload"]["incident_id"] == opened["incident_id"]
+    assert httpx.get(f"{running.functions['live']}/health").json()["ok"] is True
 
 
 def test_with_vision_away_the_verdict_says_what_nobody_looked_at(

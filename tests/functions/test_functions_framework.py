@@ -9,7 +9,6 @@ import base64
 import json
 import os
 import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -23,7 +22,7 @@ import pytest
 from google.cloud import firestore
 from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 
-from infra import bundle, topology
+from infra import bundle, environments, topology
 from local import emulators
 from local.pubsub_topology import create_topology
 from shared.adapters.embedded.blob_keys import FILE_NAME, SIGNER, local_signing_key
@@ -69,22 +68,13 @@ class Installed:
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Installed]:
     """Each function's bundle, with all its requirements and nothing else, their hashes checked."""
     folder = tmp_path_factory.mktemp("functions")
-    return {name: install(name, folder / name) for name in DECLARED.functions}
+    return {name: unpack(name, folder) for name in DECLARED.functions}
 
 
-def install(name: str, folder: Path) -> Installed:
-    source, environment = folder / "source", folder / "environment"
+def unpack(name: str, folder: Path) -> Installed:
     with zipfile.ZipFile(bundle.build(name, folder)) as archive:
-        archive.extractall(source)
-    python = environment / "bin" / "python"
-    uv("venv", "--python", sys.executable, str(environment))
-    uv("pip", "install", "--python", str(python), "--require-hashes", "-r", str(source / "requirements.txt"))
-    return Installed(name, source, python)
-
-
-def uv(*arguments: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "uv", "--quiet", *arguments], capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr.decode()
+        archive.extractall(folder / name)
+    return Installed(name, folder / name, environments.python_of(name))
 
 
 @dataclass(frozen=True)

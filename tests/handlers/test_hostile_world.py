@@ -29,7 +29,7 @@ from tests.fakes import NOON, ManualClock
 from tests.handlers.pipeline import LEASE, PROFILES, RESULTS_BUCKET, Pipeline, ScriptedVideo, WordDetector
 from tests.hostile import HostileDocuments, HostileWorld
 
-SEEDS = 96
+SEEDS = 60
 SEEDS_A_TEST = 12
 MONTH = timedelta(days=30)
 PLACES = ("gate", "yard")

@@ -144,8 +144,8 @@ SPOILED: list[tuple[str, Callable[[Shown], None], str]] = [
     ("granted as declared", removed("project_iam_member", role="roles/datastore.user", member=DETECT), "lacks"),
     (
         "granted as declared",
-        setting("storage_bucket_iam_member", "condition", [], member=DETECT, role="roles/storage.objectUser"),
-        "lacks roles/storage.objectUser",
+        setting("storage_bucket_iam_member", "condition", [], role="roles/storage.objectCreator"),
+        "lacks roles/storage.objectCreator",
     ),
     (
         "acting as others",

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
+from collections.abc import Mapping
+from functools import cache
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 from infra import bundle, topology
 
@@ -32,6 +39,46 @@ sys.path.insert(0, ".")
 import main
 print(json.dumps(sorted(name for name in sys.modules if name == "shared" or name.startswith("shared."))))
 """
+
+
+NOT_IMPORTED = {
+    "backports-strenum": "ai-edge-litert's metadata asks for it",
+    "ddsketch": "the tests compare shared/domain/latencies.py with it",
+    "httpx": "brings httpcore, which our own network backend needs",
+    "python-multipart": "Starlette reads forms by it",
+    "tzdata": "zoneinfo's data",
+    "websockets": "uvicorn's WebSockets",
+}
+NOT_NEEDED = {
+    ("live", "functions-framework"): "of the group `events`, which `web` builds on",
+    ("live", "google-cloud-pubsub"): "of the group `events`, which `web` builds on",
+    ("moderation", "google-cloud-pubsub"): "of the group `events`, which `web` builds on",
+    ("moderation", "google-cloud-videointelligence"): "of the group `google-witnesses`: whoever waits has frames seen",
+    ("moderation", "ijson"): "of the group `google-witnesses`, for Video Intelligence's results",
+}
+
+GROUPS: Mapping[str, list[Any]] = tomllib.loads((topology.ROOT / "pyproject.toml").read_text())["dependency-groups"]
+
+
+def requirements_of(group: str) -> set[str]:
+    """Names of the distributions that a dependency group asks for, of those it includes, too."""
+    found: set[str] = set()
+    for entry in GROUPS[group]:
+        found |= {Requirement(entry).name} if isinstance(entry, str) else requirements_of(entry["include-group"])
+    return found
+
+
+def imports_of(function: str) -> set[str]:
+    """What the files of its bundle import anywhere, in a function's body too, as dotted names."""
+    main = topology.ROOT / "functions" / function / "main.py"
+    return {name for path in (main, *bundle.import_closure(main)) for name in bundle.imported_names(path)}
+
+
+@cache
+def modules_of(distribution: str) -> set[str]:
+    """Dotted names of what a distribution brings: `google` is the package of many."""
+    files = metadata.files(distribution) or []
+    return {".".join(file.with_suffix("").parts).removesuffix(".__init__") for file in files if file.suffix == ".py"}
 
 
 def built(function: str, folder: Path) -> Path:
@@ -57,6 +104,21 @@ def test_a_bundle_holds_just_what_it_imports(function: str, tmp_path: Path) -> N
     declared = topology.load().functions[function]
     files = {path.relative_to(topology.ROOT).as_posix() for path in bundle.data_files(declared)}
     assert names - held == {*bundle.own_files(declared)} | files
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_imports_every_requirement_of_its_group(function: str) -> None:
+    """What its group asks for is installed with it: nothing that only another function needs."""
+    imported = imports_of(function)
+    unused = {name for name in requirements_of(function) if not imported & modules_of(name)}
+    allowed = {name for place, name in NOT_NEEDED if place == function}
+    assert unused - NOT_IMPORTED.keys() == allowed
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_tensorflow_is_for_training_alone(function: str) -> None:
+    locked = (topology.ROOT / "functions" / function / "requirements.txt").read_text()
+    assert not re.search(r"^(tensorflow|keras)", locked, re.MULTILINE)
 
 
 def test_a_service_brings_what_starts_it_and_a_function_does_not() -> None:

@@ -168,3 +168,9 @@ def test_cloud_builds_are_validated(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "cloudbuild-spoiled.yaml").write_text("stepps: []")
     with pytest.raises(terraform.TerraformError, match="cloudbuild-spoiled"):
         checks.cloudbuild()
+
+
+@pytest.mark.parametrize("path", sorted((terraform.FOLDER / "tests").glob("*.tftest.hcl")), ids=lambda path: path.name)
+def test_tests_of_the_terraform_ask_nobody(path: Path) -> None:
+    """The real provider wants credentials as soon as it plans, which a clone and a build need not have."""
+    assert 'mock_provider "google" {}' in path.read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,16 @@ from fastapi.testclient import TestClient
 
 from local.home import Home
 from local.server import application
+from shared.adapters.embedded import blob_keys
 from shared.settings import EmbeddedSettings
+
+THE_KEY = cache(blob_keys._new_key)
+
+
+@pytest.fixture(autouse=True)
+def one_signing_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All homes have the same: making a key takes longer than most tests."""
+    monkeypatch.setattr(blob_keys, "_new_key", THE_KEY)
 
 
 @pytest.fixture

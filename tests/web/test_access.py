@@ -64,6 +64,8 @@ LEAST = {
     "GET /incidents/{incident_id}/timeline": Role.VIEWER,
     "GET /moderation-config": Role.VIEWER,
     "GET /moderation/shadow": Role.VIEWER,
+    "GET /metrics": Role.VIEWER,
+    "GET /metrics/history": Role.VIEWER,
     "GET /stream": Role.VIEWER,
     "GET /video/status/{task_id}": Role.VIEWER,
     "POST /evidence/verify": Role.VIEWER,

@@ -324,7 +324,7 @@ class TestService:
         assert client.get("/").json() == {
             "service": "Sightline",
             "version": "0.1.0",
-            "ws_enabled": False,
+            "ws_enabled": True,
             "auth_enabled": False,
         }
         reply = client.get("/", headers={"Accept": "text/html,*/*"}, follow_redirects=False)

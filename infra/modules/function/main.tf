@@ -62,7 +62,6 @@ resource "google_cloudfunctions2_function" "this" {
 
 # Anybody, but only through the load balancer (ingress): the application asks for the token itself.
 resource "google_cloud_run_v2_service_iam_member" "public" {
-  #checkov:skip=CKV_GCP_102:the topology calls it public; devices and browsers have no Google account, and the application checks tokens
   for_each = var.public ? toset(["allUsers"]) : toset([])
 
   project  = var.project_id
@@ -107,6 +106,15 @@ resource "google_service_account_iam_member" "push" {
   depends_on = [google_cloudfunctions2_function.this]
 }
 
+# Who makes a subscription must be allowed to act as the account it pushes in the name of.
+resource "google_service_account_iam_member" "deployer" {
+  for_each = var.deployer == null ? {} : local.push_accounts
+
+  service_account_id = "projects/${var.project_id}/serviceAccounts/${each.value}"
+  role               = "roles/iam.serviceAccountUser"
+  member             = "serviceAccount:${var.deployer}"
+}
+
 resource "google_pubsub_subscription" "push" {
   for_each = var.triggers
 
@@ -141,7 +149,11 @@ resource "google_pubsub_subscription" "push" {
   }
 
   # The first push must find its caller let in, or it counts as a failed attempt.
-  depends_on = [google_cloud_run_v2_service_iam_member.push, google_service_account_iam_member.push]
+  depends_on = [
+    google_cloud_run_v2_service_iam_member.push,
+    google_service_account_iam_member.deployer,
+    google_service_account_iam_member.push,
+  ]
 }
 
 # Pub/Sub acknowledges here what it has moved to the dead letters.

@@ -130,6 +130,12 @@ variable "dead_letter_topic" {
   type        = string
 }
 
+variable "deployer" {
+  description = "The service account that deploys, which makes subscriptions that push in the name of another; null for a person who may."
+  type        = string
+  default     = null
+}
+
 variable "pubsub_agent" {
   description = "The address of Pub/Sub's service agent."
   type        = string

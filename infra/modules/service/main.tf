@@ -91,7 +91,6 @@ resource "google_cloud_run_v2_service" "this" {
 
 # Anybody, but only through the load balancer (ingress): the application asks for the token itself.
 resource "google_cloud_run_v2_service_iam_member" "public" {
-  #checkov:skip=CKV_GCP_102:the topology calls it public; devices and browsers have no Google account, and the application checks tokens
   for_each = var.public ? toset(["allUsers"]) : toset([])
 
   project  = var.project_id

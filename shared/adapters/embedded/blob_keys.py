@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,12 +42,18 @@ def local_signing_key(root: Path) -> LocalSigningKey:
         fcntl.flock(gate, fcntl.LOCK_EX)
         if not path.exists():
             _write(path, _new_key())
-    info = json.loads(path.read_text())
+    return _parsed(path.read_text())
+
+
+@lru_cache(maxsize=8)
+def _parsed(text: str) -> LocalSigningKey:
+    """Checking the numbers of a key takes a while, so it is done once for a key."""
+    info = json.loads(text)
     from_info: Any = service_account.Credentials.from_service_account_info  # carries no types
     private_key = serialization.load_pem_private_key(info["private_key"].encode(), password=None)
     public_key = private_key.public_key()
     if not isinstance(public_key, RSAPublicKey):
-        raise ValueError(f"{path} holds no RSA key")
+        raise ValueError(f"{FILE_NAME} holds no RSA key")
     return LocalSigningKey(from_info(info), public_key)
 
 
