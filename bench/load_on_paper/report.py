@@ -9,12 +9,14 @@ from datetime import datetime
 from bench.load_on_paper import bill as bills
 from bench.load_on_paper import day as days
 from bench.load_on_paper import demand, fleet, quotas
-from bench.tables import show
+from bench.tables import lines, show
 from infra import topology
 from shared.domain.prices import table_date
 from shared.policies import load_profile
 
 PROFILE = "balanced"
+HANDBOOK = topology.ROOT / "docs" / "operations.md"
+BEGIN, END = "<!-- costs -->\n", "<!-- end of costs -->"
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,8 @@ def sheet(cameras: int, at: datetime) -> Sheet:
     return Sheet(cameras_day, totals, bills.bill(totals, profile, declared, at), strains)
 
 
-def show_all(cameras: Sequence[int], at: datetime) -> None:
+def show_all(sheets: Sequence[Sheet], at: datetime) -> None:
     """Prints every table."""
-    sheets = [sheet(count, at) for count in cameras]
     _show_demands()
     _show_days(sheets)
     _show_bills(sheets, at)
@@ -58,6 +59,18 @@ def cost_rows(sheets: Sequence[Sheet]) -> list[list[str]]:
         [line.what, *(f"{each.bill[number].usd:,.2f}" for each in sheets)] for number, line in enumerate(sheets[0].bill)
     ]
     return [*rows, ["together", *(f"{each.usd:,.2f}" for each in sheets)]]
+
+
+def with_costs(text: str, sheets: Sequence[Sheet]) -> str:
+    """The handbook's text with the bill's table between its marks. Raises ValueError where they are missing."""
+    before, rest = text.split(BEGIN, 1)
+    _, after = rest.split(END, 1)
+    table = "\n".join(lines(_cost_headings(sheets), cost_rows(sheets)))
+    return f"{before}{BEGIN}\n{table}\n\n{END}{after}"
+
+
+def _cost_headings(sheets: Sequence[Sheet]) -> list[str]:
+    return ["USD a month by list price", *(f"{each.day.fleet.cameras:,} cameras" for each in sheets)]
 
 
 def _show_demands() -> None:
@@ -93,9 +106,8 @@ def _show_days(sheets: Sequence[Sheet]) -> None:
 
 
 def _show_bills(sheets: Sequence[Sheet], at: datetime) -> None:
-    headings = ["USD a month by list price", *(f"{each.day.fleet.cameras:,} cameras" for each in sheets)]
     note = f"Prices of analysers and computing: version {table_date(at)}; of the rest: bench/load_on_paper/prices.py."
-    show("The bill", headings, cost_rows(sheets), [note, "No free tier, no discount."])
+    show("The bill", _cost_headings(sheets), cost_rows(sheets), [note, "No free tier, no discount."])
 
 
 def _show_strains(sheet: Sheet) -> None:

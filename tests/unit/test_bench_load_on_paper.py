@@ -74,8 +74,6 @@ def test_the_limit_that_breaks_first_is_the_first_that_is_used_up_as_fleets_grow
 
 
 def test_the_costs_in_the_handbook_are_the_computed_ones() -> None:
-    """`python -m bench load_on_paper` prints the same table; put it between the marks when a price or a count changes."""
-    handbook = (topology.ROOT / "docs" / "operations.md").read_text()
-    table = handbook.split("<!-- costs -->")[1].split("<!-- end of costs -->")[0]
-    written = [[cell.strip() for cell in line.strip("| ").split("|")] for line in table.strip().splitlines()[2:]]
-    assert written == report.cost_rows([report.sheet(cameras, AT) for cameras in SIZES])
+    """`python -m bench load_on_paper --handbook` writes them there when a price or a count has changed."""
+    sheets = [report.sheet(cameras, AT) for cameras in SIZES]
+    assert report.with_costs(report.HANDBOOK.read_text(), sheets) == report.HANDBOOK.read_text()
