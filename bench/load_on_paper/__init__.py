@@ -1,4 +1,4 @@
-"""Load on paper: 10, 1,000 and 100,000 cameras. `python -m bench load_on_paper [--cameras N …] [--measure] [--handbook]`.
+"""Load on paper, 10 to 100,000 cameras: `python -m bench load_on_paper [--cameras N …] [--measure] [--handbook]`.
 
 What each upload, signal and look asks of the stores was counted in the running system (`demand.json`; `--measure`
 counts anew); a day of the fleet is simulated second by second; list prices and limits are beside it with their sources.
