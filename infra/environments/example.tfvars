@@ -16,5 +16,5 @@ function_overrides = {
 # Releases bring the image of the streams along: `make live-image` before `make plan`. Only who applies by hand names it.
 # live_image = "europe-west1-docker.pkg.dev/PROJECT/sightline-releases/live@sha256:…"
 
-# Where Cloud Build deploys: the output `deploy_account` of infra/bootstrap.
-# deployer = "sightline-deploy@PROJECT.iam.gserviceaccount.com"
+# The account that Cloud Build deploys as (output `deploy_account` of infra/bootstrap); null while only people do.
+deployer = null
