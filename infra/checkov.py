@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from infra import terraform, topology
 
@@ -53,13 +53,25 @@ def scan(plans: Mapping[str, object]) -> str:
 
 
 def _of_plan(program: list[str], name: str, plan: object) -> str:
-    saved = CACHE / f"{name}.{os.getpid()}.json"
-    saved.write_text(json.dumps(plan))
-    enriched = ["--repo-root-for-plan-enrichment", str(terraform.FOLDER)]
-    try:
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=CACHE) as place:
+        saved = Path(place) / f"{name}.json"
+        saved.write_text(json.dumps(plan))
+        enriched = ["--repo-root-for-plan-enrichment", str(sources(Path(place) / "infra"))]
         return terraform.run([*program, "--framework", "terraform_plan", "--file", str(saved), *enriched])
-    finally:
-        saved.unlink()
+
+
+def sources(folder: Path) -> Path:
+    """Copies the HCL that a plan is of to `folder`, which it returns, and nothing else.
+
+    checkov looks a planned resource up by its type and last name, in whatever file it comes upon first: `bootstrap`, a
+    deployment of its own, has a `google_storage_bucket.this` too, whose rules left out are others.
+    """
+    for path in [*terraform.FOLDER.glob("*.tf"), *(terraform.FOLDER / "modules").rglob("*.tf")]:
+        target = folder / path.relative_to(terraform.FOLDER)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    return folder
 
 
 def unjustified(text: str) -> Iterator[str]:

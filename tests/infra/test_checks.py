@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -127,6 +128,16 @@ def test_every_rule_that_is_left_out_everywhere_has_its_reason_beside_it() -> No
     left_out = [number for number, line in enumerate(lines) if line.strip().startswith("- CK")]
     for number in left_out:
         assert lines[number - 1].strip().startswith("# "), lines[number]
+
+
+def test_planned_resources_that_checkov_takes_for_one_another_leave_out_the_same_rules(tmp_path: Path) -> None:
+    """It looks them up by their type and last name alone."""
+    left_out: dict[str, set[tuple[str, ...]]] = {}
+    for path in checkov.sources(tmp_path / "infra").rglob("*.tf"):
+        for name, body in re.findall(r'^resource ("\w+" "\w+") \{$(.*?)^\}$', path.read_text(), re.M | re.S):
+            left_out.setdefault(name, set()).add(tuple(re.findall(r"checkov:skip=(\w+)", body)))
+    assert left_out['"google_storage_bucket" "this"'] != {()}
+    assert {name: rules for name, rules in left_out.items() if len(rules) > 1} == {}
 
 
 def test_an_environment_that_was_not_finished_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
