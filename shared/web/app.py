@@ -25,6 +25,7 @@ from shared.web.meter import Meter
 from shared.web.middleware import UNAVAILABLE, AccessRequired, DeclaredLengthLimit, RequestContext, error_body, pause
 from shared.web.request_metrics import RequestMetrics
 from shared.web.sockets import SocketAccess
+from shared.web.spelling import EitherSpelling
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def create_app(
 
     With `meter`, requests are counted; if the application is the `whole_process`, the rest is stored when that ends.
     """
-    app = FastAPI(title=SERVICE, version=VERSION)
+    app = FastAPI(title=SERVICE, version=VERSION, redirect_slashes=False)
     for router in routers:
         app.include_router(router, max_body_size=MAX_BODY_BYTES)
     app.add_exception_handler(Permanent, _permanent)
@@ -64,6 +65,7 @@ def create_app(
     if meter is not None:
         app.add_middleware(RequestMetrics, meter=meter, routers=routers, whole_process=whole_process)
     app.add_middleware(SocketAccess, access=access, allowed_origins=allowed_origins)
+    app.add_middleware(EitherSpelling, routes=app.routes)
     app.add_middleware(RequestContext)
     return app
 
