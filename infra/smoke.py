@@ -120,12 +120,15 @@ class Run:
 
     def _send(self, method: str, url: str, what: str, **sent: Any) -> httpx.Response:
         left = self.deadline - time.monotonic()
+        too_late = Unexpected(f"expected an answer to {what} before the run's time was over")
         if left <= 0:
-            raise Unexpected(f"expected an answer to {what} before the run's time was over")
+            raise too_late
         try:
             with self.http.stream(method, url, timeout=min(left, REQUEST_SECONDS), **sent) as reply:
                 return httpx.Response(reply.status_code, headers=reply.headers, content=self._body(reply, what))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
+            if time.monotonic() >= self.deadline:
+                raise too_late from error
             raise Unexpected(f"expected an answer to {what}, got none ({type(error).__name__})") from error
 
     def _body(self, reply: httpx.Response, what: str) -> bytes:

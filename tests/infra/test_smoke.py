@@ -255,7 +255,7 @@ def test_an_analysis_that_never_ends_ends_the_run_in_time_and_it_still_tidies_up
     spoilt.spoilers["GET /video/status/*"] = changed(state="running")
     assert tried(spoilt.url, "--step", "analysis", "--clip", calm, "--limit", "15") == 1
     told = capsys.readouterr().out
-    assert "to end before the run's time was over" in outcome(told, "analysis")
+    assert "before the run's time was over" in outcome(told, "analysis")
     assert outcome(told, "tidy") == "ok tidy"
 
 
