@@ -38,4 +38,7 @@ resource "google_billing_budget" "monthly" {
       monitoring_notification_channels = slice(all_updates_rule.value, 0, min(5, length(all_updates_rule.value)))
     }
   }
+
+  # The project's number is known before its APIs are enabled.
+  depends_on = [module.project]
 }

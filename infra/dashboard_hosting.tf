@@ -88,12 +88,12 @@ resource "google_storage_bucket_object" "dashboard" {
   )
 }
 
+# Without a scheme: Google knows one only for other kinds of load balancers.
 resource "google_compute_backend_bucket" "dashboard" {
   for_each = local.dashboard
 
   name                    = "sightline-dashboard"
   bucket_name             = google_storage_bucket.dashboard[each.key].name
-  load_balancing_scheme   = "EXTERNAL_MANAGED"
   enable_cdn              = true
   compression_mode        = "AUTOMATIC"
   edge_security_policy    = google_compute_security_policy.dashboard[each.key].id

@@ -12,7 +12,6 @@ locals {
       "aiplatform.googleapis.com",
       "artifactregistry.googleapis.com",
       "billingbudgets.googleapis.com",
-      "certificatemanager.googleapis.com",
       "cloudbuild.googleapis.com",
       "cloudfunctions.googleapis.com",
       "cloudresourcemanager.googleapis.com",

@@ -44,18 +44,13 @@ locals {
   }
 
   # In place of storage.admin and datastore.owner (which read everything), secretmanager.admin (which reads secrets),
-  # iam.serviceAccountAdmin, compute.securityAdmin (networks), logging.configWriter (exports of logs) and certificate
-  # manager's owner.
+  # iam.serviceAccountAdmin, compute.securityAdmin (networks) and logging.configWriter (exports of logs). The load
+  # balancer's role lacks the operations that say whether what was asked for is done.
   deploy_permissions = [
-    "certificatemanager.certmapentries.create", "certificatemanager.certmapentries.delete",
-    "certificatemanager.certmapentries.get", "certificatemanager.certmapentries.update",
-    "certificatemanager.certmaps.create", "certificatemanager.certmaps.delete", "certificatemanager.certmaps.get",
-    "certificatemanager.certmaps.update", "certificatemanager.certmaps.use",
-    "certificatemanager.certs.create", "certificatemanager.certs.delete", "certificatemanager.certs.get",
-    "certificatemanager.certs.update", "certificatemanager.certs.use",
-    "certificatemanager.dnsauthorizations.create", "certificatemanager.dnsauthorizations.delete",
-    "certificatemanager.dnsauthorizations.get", "certificatemanager.dnsauthorizations.use",
-    "certificatemanager.locations.get", "certificatemanager.operations.get",
+    "compute.backendBuckets.setSecurityPolicy", "compute.globalOperations.get",
+    "compute.regionNetworkEndpointGroups.create", "compute.regionNetworkEndpointGroups.delete",
+    "compute.regionNetworkEndpointGroups.get", "compute.regionNetworkEndpointGroups.list",
+    "compute.regionNetworkEndpointGroups.use", "compute.regionOperations.get",
     "compute.securityPolicies.create", "compute.securityPolicies.delete", "compute.securityPolicies.get",
     "compute.securityPolicies.list", "compute.securityPolicies.update", "compute.securityPolicies.use",
     "datastore.backupSchedules.create", "datastore.backupSchedules.delete", "datastore.backupSchedules.get",
@@ -67,8 +62,13 @@ locals {
     "iam.serviceAccounts.create", "iam.serviceAccounts.delete", "iam.serviceAccounts.get",
     "iam.serviceAccounts.getIamPolicy", "iam.serviceAccounts.list", "iam.serviceAccounts.setIamPolicy",
     "iam.serviceAccounts.update",
+    "logging.buckets.get", "logging.buckets.list", "logging.buckets.update",
+    "logging.exclusions.create", "logging.exclusions.delete", "logging.exclusions.get", "logging.exclusions.list",
+    "logging.exclusions.update",
     "logging.logMetrics.create", "logging.logMetrics.delete", "logging.logMetrics.get", "logging.logMetrics.list",
     "logging.logMetrics.update",
+    "logging.notificationRules.create", "logging.notificationRules.delete", "logging.notificationRules.get",
+    "logging.notificationRules.list", "logging.notificationRules.update",
     "resourcemanager.projects.get",
     "secretmanager.secrets.create", "secretmanager.secrets.delete", "secretmanager.secrets.get",
     "secretmanager.secrets.getIamPolicy", "secretmanager.secrets.list", "secretmanager.secrets.setIamPolicy",
@@ -168,11 +168,31 @@ resource "google_project_iam_member" "token" {
   }
 }
 
-# A budget belongs to the billing account, not to the project.
-resource "google_billing_account_iam_member" "deploy" {
-  for_each = toset(var.billing_account[*])
+# The bundles, and the web page if there is one: the deploy account uploads them, and a plan looks whether they are there.
+# Of every other bucket of the deployment neither may read an object.
+locals {
+  deployed_files = [for key in ["sources", "dashboard"] : "projects/_/buckets/${coalesce(var.bucket_prefix, var.project_id)}-${key}"]
+}
 
-  billing_account_id = each.value
-  role               = "roles/billing.costsManager"
-  member             = google_service_account.this["deploy"].member
+resource "google_project_iam_member" "files" {
+  for_each = { deploy = "roles/storage.objectUser", plan = "roles/storage.objectViewer" }
+
+  project = var.project_id
+  role    = each.value
+  member  = google_service_account.this[each.key].member
+
+  condition {
+    title       = "what-is-deployed"
+    description = "Bundles and the web page, not what people uploaded."
+    expression  = join(" || ", [for bucket in local.deployed_files : "resource.name == \"${bucket}\" || resource.name.startsWith(\"${bucket}/objects/\")"])
+  }
+}
+
+# A budget belongs to the billing account, not to the project. Who plans sees it, too, and what else the account pays.
+resource "google_billing_account_iam_member" "this" {
+  for_each = var.billing_account == null ? {} : { deploy = "roles/billing.costsManager", plan = "roles/billing.viewer" }
+
+  billing_account_id = var.billing_account
+  role               = each.value
+  member             = google_service_account.this[each.key].member
 }

@@ -19,6 +19,12 @@ variable "region" {
   }
 }
 
+variable "bucket_prefix" {
+  description = "What the deployment's buckets' names begin with, as its own variable of this name says; the project's id if null."
+  type        = string
+  default     = null
+}
+
 variable "environment" {
   description = "The environment's name: its variables are infra/environments/NAME.tfvars."
   type        = string
@@ -49,8 +55,8 @@ variable "repository" {
   }
 
   validation {
-    condition     = var.repository == null ? true : contains(["GITHUB", "GITLAB", "BITBUCKET_SERVER", "UNKNOWN"], var.repository.kind)
-    error_message = "The kind of repository is GITHUB, GITLAB, BITBUCKET_SERVER or UNKNOWN."
+    condition     = var.repository == null ? true : contains(["GITHUB", "BITBUCKET_SERVER", "UNKNOWN"], var.repository.kind)
+    error_message = "The kind of repository is GITHUB or BITBUCKET_SERVER, or UNKNOWN for any other: the provider has no name for those."
   }
 }
 

@@ -15,3 +15,6 @@ function_overrides = {
 
 # Once the image of the streams is built (`terraform output next`): its address with its digest.
 live_image = null
+
+# The account that Cloud Build deploys as (output `deploy_account` of infra/bootstrap); null while only people do.
+deployer = null

@@ -47,6 +47,16 @@ run "the_page_may_load_its_own_files_only" {
   }
 }
 
+run "the_bucket_fits_a_global_load_balancer" {
+  command = plan
+
+  # The provider and Google know this word for load balancers of a region alone.
+  assert {
+    condition     = google_compute_backend_bucket.dashboard["dashboard"].load_balancing_scheme == null
+    error_message = "Google would refuse the backend bucket."
+  }
+}
+
 run "without_a_folder_there_is_no_page" {
   command = plan
 

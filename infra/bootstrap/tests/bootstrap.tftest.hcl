@@ -43,6 +43,33 @@ run "without_a_repository" {
   }
 }
 
+run "files" {
+  command = plan
+
+  assert {
+    condition     = { for account, grant in google_project_iam_member.files : account => grant.role } == { deploy = "roles/storage.objectUser", plan = "roles/storage.objectViewer" }
+    error_message = "Bundles can't be uploaded, or a plan can't see them, or may write them."
+  }
+
+  assert {
+    condition     = alltrue([for grant in google_project_iam_member.files : join(" ", distinct(flatten(regexall("buckets/([a-z-]+)", grant.condition[0].expression)))) == "sightline-example-sources sightline-example-dashboard"])
+    error_message = "The accounts that build reach objects of people."
+  }
+}
+
+run "a_budget" {
+  command = plan
+
+  variables {
+    billing_account = "012345-6789AB-CDEF01"
+  }
+
+  assert {
+    condition     = { for account, grant in google_billing_account_iam_member.this : account => grant.role } == { deploy = "roles/billing.costsManager", plan = "roles/billing.viewer" }
+    error_message = "A budget can't be set, or a plan can't see it."
+  }
+}
+
 run "with_a_repository" {
   command = plan
 
@@ -82,6 +109,16 @@ run "a_branch_is_no_pattern" {
 
   variables {
     repository = { name = "projects/p/locations/r/connections/c/repositories/n", branch = ".*" }
+  }
+
+  expect_failures = [var.repository]
+}
+
+run "a_kind_that_the_provider_does_not_know" {
+  command = plan
+
+  variables {
+    repository = { name = "projects/p/locations/r/connections/c/repositories/n", kind = "GITLAB" }
   }
 
   expect_failures = [var.repository]

@@ -4,7 +4,7 @@ resource "google_cloud_run_v2_service" "this" {
   location            = var.region
   name                = var.name
   ingress             = var.public ? "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER" : "INGRESS_TRAFFIC_INTERNAL_ONLY"
-  deletion_protection = var.deletion_protection
+  deletion_protection = false # it holds nothing, and goes when there is no image of it
 
   template {
     service_account                  = var.account

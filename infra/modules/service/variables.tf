@@ -63,12 +63,6 @@ variable "public" {
   default     = false
 }
 
-variable "deletion_protection" {
-  description = "Whether Terraform refuses to delete it."
-  type        = bool
-  default     = true
-}
-
 variable "vpc_connector" {
   description = "The whole name of the connector all its traffic leaves by; null for none."
   type        = string

@@ -20,6 +20,7 @@ locals {
     "x-goog-hash",
     "x-goog-if-generation-match",
     "x-goog-meta-*",
+    "x-goog-meta-source-id", # whether Cloud Storage takes the pattern above is not said anywhere
     "x-goog-resumable",
   ]
 
