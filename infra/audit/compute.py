@@ -37,13 +37,25 @@ def services_are_the_topologys(deployment: Deployment) -> Iterator[Finding]:
         limits = (container.get("resources") or [{}])[0].get("limits")
         if limits != {"cpu": f"{declared.cpu:g}", "memory": f"{declared.memory}Mi"}:
             yield Finding("services", service.address, f"its limits are {limits}")
-        if (template.get("timeout"), template.get("max_instance_request_concurrency")) != (
+        if _bounds(template) != (
             f"{declared.timeout}s",
             declared.concurrency,
+            declared.min_instances,
+            declared.max_instances,
         ):
             yield Finding("services", service.address, "its times and bounds are not pipeline.yaml's")
         for text in _wrong_names(container, declared, deployment.topology):
             yield Finding("services", service.address, text)
+
+
+def _bounds(template: Mapping[str, Any]) -> tuple[object, ...]:
+    scaling = (template.get("scaling") or [{}])[0]
+    return (
+        template.get("timeout"),
+        template.get("max_instance_request_concurrency"),
+        scaling.get("min_instance_count"),
+        scaling.get("max_instance_count"),
+    )
 
 
 def _wrong_names(container: Mapping[str, Any], declared: Function, topology: Topology) -> Iterator[str]:

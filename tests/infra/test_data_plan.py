@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from infra import terraform, topology
+from infra import checks, topology
 from shared.adapters import blob_names
 from shared.domain.assets import DIRECT_PREFIX
 from tests.infra.planned import resources
@@ -17,22 +17,12 @@ from tests.infra.planned import resources
 pytestmark = pytest.mark.xdist_group("terraform")
 
 DECLARED = topology.load()
-KEY = "projects/p/locations/europe-west1/keyRings/r/cryptoKeys/k"
-PAGE = "https://dashboard.example.org"
 
 LIBRARIES = {"tasks": "cloudtasks"}
 """What Google's client libraries call an API, where that is not the API's own name."""
 
 NOT_DEPLOYED = {"generativelanguage", "www"}
 """Gemini by key, which the deployment does without, and the names of scopes."""
-
-
-@pytest.fixture(scope="module")
-def guarded_plan() -> dict[str, Any]:
-    """An environment with a key of its own, a page that uploads, public evidence and tokens of users."""
-    terraform.build_bundles()
-    chosen = {"kms_key": KEY, "allowed_origins": f'["{PAGE}"]', "evidence_public": "true", "user_tokens_exist": "true"}
-    return terraform.plan(set_to=chosen)
 
 
 def by_key(planned: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -90,25 +80,26 @@ def test_no_bucket_is_public_unless_somebody_says_so(example_plan: dict[str, Any
 
 
 def test_public_evidence_is_the_evidence_alone_and_every_function_that_links_to_it_knows(
-    guarded_plan: dict[str, Any],
+    full_plan: dict[str, Any],
 ) -> None:
-    buckets = by_key(guarded_plan)
+    buckets = by_key(full_plan)
     assert [key for key, found in buckets.items() if found["public_access_prevention"] != "enforced"] == ["evidence"]
     everybodys = [
         (found["bucket"], found["role"])
-        for found in resources(guarded_plan, "google_storage_bucket_iam_member")
+        for found in resources(full_plan, "google_storage_bucket_iam_member")
         if found["member"] in {"allUsers", "allAuthenticatedUsers"}
     ]
-    assert everybodys == [("sightline-example-evidence", "roles/storage.legacyObjectReader")]
-    told = environments(guarded_plan)
+    assert {role for _, role in everybodys} == {"roles/storage.legacyObjectReader"}
+    assert sorted(bucket for bucket, _ in everybodys) == ["sightline-example-dashboard", "sightline-example-evidence"]
+    told = environments(full_plan)
     linking = {name for name, function in DECLARED.functions.items() if "EVIDENCE_URLS" in function.variables}
     assert {name for name in told if told[name].get("EVIDENCE_URLS") == "public"} == linking & told.keys()
 
 
 def test_a_page_may_send_every_header_that_an_upload_needs_and_read_where_it_goes_on(
-    guarded_plan: dict[str, Any],
+    full_plan: dict[str, Any],
 ) -> None:
-    (cors,) = by_key(guarded_plan)["media"]["cors"]
+    (cors,) = by_key(full_plan)["media"]["cors"]
     needed = [
         *blob_names.upload_headers("video/mp4", 1, {"camera": "gate"}),
         "x-goog-resumable",
@@ -119,20 +110,20 @@ def test_a_page_may_send_every_header_that_an_upload_needs_and_read_where_it_goe
     ]
     shared = [header.lower() for header in cors["response_header"]]
     assert [header for header in needed if not any(fnmatch(header, pattern) for pattern in shared)] == []
-    assert cors["origin"] == [PAGE]
+    assert cors["origin"] == [checks.ORIGIN]
     assert {"PUT", "POST"} <= set(cors["method"])
-    assert [key for key, bucket in by_key(guarded_plan).items() if bucket["cors"]] == ["media"]
+    assert [key for key, bucket in by_key(full_plan).items() if bucket["cors"]] == ["media"]
 
 
-def test_everything_stored_is_encrypted_by_the_key(guarded_plan: dict[str, Any]) -> None:
-    assert {bucket["encryption"][0]["default_kms_key_name"] for bucket in by_key(guarded_plan).values()} == {KEY}
-    (database,) = resources(guarded_plan, "google_firestore_database")
-    assert database["cmek_config"][0]["kms_key_name"] == KEY
-    for secret in resources(guarded_plan, "google_secret_manager_secret"):
+def test_everything_stored_is_encrypted_by_the_key(full_plan: dict[str, Any]) -> None:
+    assert {bucket["encryption"][0]["default_kms_key_name"] for bucket in by_key(full_plan).values()} == {checks.KEY}
+    (database,) = resources(full_plan, "google_firestore_database")
+    assert database["cmek_config"][0]["kms_key_name"] == checks.KEY
+    for secret in resources(full_plan, "google_secret_manager_secret"):
         (replica,) = secret["replication"][0]["user_managed"][0]["replicas"]
-        assert replica["customer_managed_encryption"][0]["kms_key_name"] == KEY
+        assert replica["customer_managed_encryption"][0]["kms_key_name"] == checks.KEY
     for kind in ("google_pubsub_topic", "google_artifact_registry_repository", "google_cloudfunctions2_function"):
-        assert {found["kms_key_name"] for found in resources(guarded_plan, kind)} == {KEY}, kind
+        assert {found["kms_key_name"] for found in resources(full_plan, kind)} == {checks.KEY}, kind
 
 
 def test_documents_expire_and_are_indexed_as_the_topology_says(example_plan: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from infra import terraform, topology
+from infra import topology
 from local.gateway import function_for
 from tests.infra.planned import resources
 
@@ -21,21 +21,13 @@ pytestmark = pytest.mark.xdist_group("terraform")
 
 DECLARED = topology.load()
 PUBLIC = {name: function for name, function in DECLARED.http_functions().items() if function.public}
-PAGE = "tests/infra/dashboard"
-IMAGE = "europe-west1-docker.pkg.dev/sightline-example/images/live@sha256:" + "0" * 64
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 BROWSER = "text/html,application/xhtml+xml,*/*;q=0.8"
 
 
 @pytest.fixture(scope="module")
-def planned() -> dict[str, Any]:
-    terraform.build_bundles()
-    return terraform.plan(set_to={"dashboard_folder": str(topology.ROOT / PAGE), "live_image": IMAGE})
-
-
-@pytest.fixture(scope="module")
-def url_map(planned: dict[str, Any]) -> dict[str, Any]:
-    (found,) = [each for each in resources(planned, "google_compute_url_map") if each["name"] == "sightline"]
+def url_map(full_plan: dict[str, Any]) -> dict[str, Any]:
+    (found,) = [each for each in resources(full_plan, "google_compute_url_map") if each["name"] == "sightline"]
     return found
 
 
@@ -173,9 +165,9 @@ def file_routes() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def policy(planned: dict[str, Any]) -> list[dict[str, Any]]:
+def policy(full_plan: dict[str, Any]) -> list[dict[str, Any]]:
     """The firewall's rules in their order."""
-    (found,) = [each for each in resources(planned, "google_compute_security_policy") if each["name"] == "sightline"]
+    (found,) = [each for each in resources(full_plan, "google_compute_security_policy") if each["name"] == "sightline"]
     return sorted(found["rule"], key=lambda rule: int(rule["priority"]))
 
 
