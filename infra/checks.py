@@ -111,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := sorted({*chosen} - CHECKS.keys()):
         parser.error(f"no such check: {', '.join(unknown)}")
     if shutil.which("terraform") is None:
-        print("The deployment is checked by Terraform, which must be on the PATH (1.9 or later).", file=sys.stderr)
+        print("The deployment is checked by Terraform, which must be on the PATH (1.11 or later).", file=sys.stderr)
         return 1
     terraform.build_bundles()
     passed = [_passes(name) for name in chosen]

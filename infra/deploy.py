@@ -43,8 +43,8 @@ LIVE_IMAGE = re.compile(r"[a-z0-9][a-z0-9./:_-]*@sha256:[0-9a-f]{64}")
 PAGE = "dashboard"
 """Below dist/: the built web page, where there is one (`dashboard_folder = "../dist/dashboard"`)."""
 
-ASKED = "release.auto.tfvars.json"
-"""Variables that a release brings beside its environment's file; Terraform reads it by its name."""
+ASKED = "release.tfvars.json"
+"""Variables that a release brings beside its environment's file, and that count where both say something."""
 
 
 class Outcome(IntEnum):
@@ -88,14 +88,18 @@ class Terraform:
         variables = {**os.environ, "TF_IN_AUTOMATION": "1", "TF_PLUGIN_CACHE_DIR": str(plugins)}
         command = [self.program, f"-chdir={folder / 'infra'}", arguments[0], "-no-color", *arguments[1:]]
         said: list[str] = []
-        with subprocess.Popen(  # noqa: S603 - what is run is written in this module
-            command,
-            env=variables,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as process:
+        try:
+            started = subprocess.Popen(  # noqa: S603 - what is run is written in this module
+                command,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        except OSError as error:
+            raise TerraformFailed(f"{self.program} can't be run: {error.strerror}") from error
+        with started as process:
             for line in process.stdout or ():
                 said.append(line)
                 print(line, end="", flush=True)
@@ -173,14 +177,20 @@ def plan(root: Path, environment: str, commit: str, deps: Deps, *, live_image: s
         deps.terraform.start(folder, environment)
         with tempfile.TemporaryDirectory(prefix="sightline-plan-") as beside:
             saved = Path(beside) / "plan"
-            chosen = f"-var-file=environments/{environment}.tfvars"
-            deps.terraform.run(folder, "plan", "-input=false", "-lock=false", chosen, f"-out={saved}")
+            chosen = _variables(folder, environment)
+            deps.terraform.run(folder, "plan", "-input=false", "-lock=false", *chosen, f"-out={saved}")
             planned = saved.read_bytes()
         _forget_working_files(folder)
         kept = deps.store.save(folder, environment=environment, commit=commit, now=release.now())
         digest = deps.store.save_plan(kept, planned)
     deps.say(f"Release {kept.name} is kept, with plan {digest}.")
     return kept.name, digest
+
+
+def _variables(folder: Path, environment: str) -> list[str]:
+    """The files of variables that Terraform is to read, in the order in which a later one counts."""
+    asked = [f"-var-file={ASKED}"] if (folder / "infra" / ASKED).is_file() else []
+    return [f"-var-file=environments/{environment}.tfvars", *asked]
 
 
 def _forget_working_files(folder: Path) -> None:
@@ -264,10 +274,10 @@ def _applied_again(manifest: Manifest, deps: Deps) -> str | None:
     """Applies a release as it was kept, and tries it. Returns what went wrong."""
 
     def work(folder: Path) -> None:
-        chosen = f"-var-file=environments/{manifest.environment}.tfvars"
+        chosen = _variables(folder, manifest.environment)
         locking = f"-lock-timeout={LOCK_TIMEOUT}"
         deps.store.change(manifest.environment, lambda record: record.applying(manifest.name))
-        deps.terraform.run(folder, "apply", "-input=false", "-auto-approve", locking, chosen)
+        deps.terraform.run(folder, "apply", "-input=false", "-auto-approve", locking, *chosen)
         _try_out(manifest, folder, deps)
 
     with _restored(manifest, deps) as folder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -44,12 +45,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Traces no test of `UNCOUNTED`: neither its call nor, unlike `no_cover`, its fixtures."""
-    tracing = Coverage.current()
-    if tracing is None or not any(item.path.is_relative_to(path) for path in UNCOUNTED):
+    if not any(item.path.is_relative_to(path) for path in UNCOUNTED):
         return (yield)
+    with untraced():
+        return (yield)
+
+
+@contextmanager
+def untraced() -> Iterator[None]:
+    """Counts no branches meanwhile, if any are counted at all."""
+    tracing = Coverage.current()
+    if tracing is None:
+        yield
+        return
     tracing.stop()
     try:
-        return (yield)
+        yield
     finally:
         tracing.start()
 

@@ -13,8 +13,8 @@ function_overrides = {
   signals = { min_instances = 0 }
 }
 
-# Once the image of the streams is built (`terraform output next`): its address with its digest.
-live_image = null
+# Releases bring the image of the streams along: `make live-image` before `make plan`. Only who applies by hand names it.
+# live_image = "europe-west1-docker.pkg.dev/PROJECT/sightline-releases/live@sha256:…"
 
 # The account that Cloud Build deploys as (output `deploy_account` of infra/bootstrap); null while only people do.
 deployer = null

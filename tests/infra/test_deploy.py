@@ -254,6 +254,14 @@ def test_what_cannot_be_prepared_changes_nothing(world: World) -> None:
     assert world.record().deploying is None
 
 
+def test_a_program_that_is_not_there_changes_nothing(world: World) -> None:
+    world.deploy("v1")
+    world.plan("v2")
+    status, told = world.run("apply", "--terraform", str(world.root / "nowhere"))
+    assert (status, world.deployed(), world.record().deploying) == (Outcome.REFUSED, "v1", None)
+    assert "nowhere can't be run: No such file or directory" in told
+
+
 def test_a_release_that_tells_no_url_cannot_be_tried_and_is_rolled_back(world: World) -> None:
     world.deploy("v1")
     world.write("v2")
@@ -292,9 +300,22 @@ def test_a_release_holds_what_terraform_reads_and_no_state(world: World) -> None
         "dist/notify.zip",
         "infra/environments/test.tfvars",
         "infra/main.tf",
-        "infra/release.auto.tfvars.json",
+        "infra/release.tfvars.json",
     }
-    assert json.loads((world.root / "restored/infra/release.auto.tfvars.json").read_text()) == {"live_image": IMAGE}
+    assert json.loads((world.root / "restored/infra/release.tfvars.json").read_text()) == {"live_image": IMAGE}
+
+
+def test_the_image_that_was_built_counts_whatever_the_environments_file_says(world: World) -> None:
+    for version in ("v1", "v2"):
+        world.write(version)
+        with (world.root / "infra" / "environments" / "test.tfvars").open("a") as variables:
+            variables.write("live_image = null\n")
+        assert world.run("plan", "--bundled", "--commit", version, "--live-image", IMAGE)[0] == 0
+        world.breaks("v2")
+        world.run("apply")
+        state = json.loads((world.root / "infra" / "test.tfstate").read_text())
+        assert world.deployed() == "v1"  # the second one is rolled back
+        assert state["outputs"]["live_image"]["value"] == IMAGE
 
 
 def test_a_live_image_is_named_by_its_digest(world: World) -> None:

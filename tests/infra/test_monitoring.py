@@ -175,6 +175,13 @@ def test_every_alert_names_a_runbook(policies: list[dict[str, Any]]) -> None:
         assert re.search(r"What to do: docs/operations\.md#[a-z-]+$", content), policy["display_name"]
 
 
+def test_the_section_that_an_alert_names_is_there(policies: list[dict[str, Any]]) -> None:
+    handbook = (topology.ROOT / "docs" / "operations.md").read_text()
+    sections = {heading.lower().replace(" ", "-") for heading in re.findall(r"^#+ ([\w ]+)$", handbook, re.MULTILINE)}
+    named = {policy["documentation"][0]["content"].rpartition("#")[2] for policy in policies}
+    assert {"alerts", "dead-letters"} <= named <= sections
+
+
 def test_every_function_that_somebody_waits_for_is_watched_for_slowness(policies: list[dict[str, Any]]) -> None:
     slow = {policy["display_name"].removeprefix("Sightline: ").removesuffix(" answers slowly") for policy in policies}
     waited_for = {name for name, f in DECLARED.http_functions().items() if f.platform == "function"}

@@ -11,6 +11,7 @@ import io
 import ssl
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import cache
 from typing import Any, BinaryIO, cast
 
 import certifi
@@ -42,8 +43,12 @@ _UNKNOWN_TYPE = "application/octet-stream"
 _TYPE_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789!#$&^_.+-/")
 
 
+@cache
 def default_trust() -> ssl.SSLContext:
-    """Certificates are checked against the authorities that `certifi` carries, names too, TLS 1.2 and newer."""
+    """Certificates are checked against the authorities that `certifi` carries, names too, TLS 1.2 and newer.
+
+    One for all, since the authorities take 20 ms to read. Whoever wants other settings makes a context of their own.
+    """
     return ssl.create_default_context(cafile=certifi.where())
 
 
