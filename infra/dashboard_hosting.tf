@@ -43,6 +43,7 @@ resource "google_storage_bucket" "dashboard" {
   location                    = var.region
   uniform_bucket_level_access = true
   public_access_prevention    = "inherited"
+  force_destroy               = true # only what lies in dashboard_folder, and earlier versions of it
   labels                      = var.labels
 
   versioning {

@@ -88,14 +88,18 @@ class Terraform:
         variables = {**os.environ, "TF_IN_AUTOMATION": "1", "TF_PLUGIN_CACHE_DIR": str(plugins)}
         command = [self.program, f"-chdir={folder / 'infra'}", arguments[0], "-no-color", *arguments[1:]]
         said: list[str] = []
-        with subprocess.Popen(  # noqa: S603 - what is run is written in this module
-            command,
-            env=variables,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as process:
+        try:
+            started = subprocess.Popen(  # noqa: S603 - what is run is written in this module
+                command,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        except OSError as error:
+            raise TerraformFailed(f"{self.program} can't be run: {error.strerror}") from error
+        with started as process:
             for line in process.stdout or ():
                 said.append(line)
                 print(line, end="", flush=True)

@@ -24,11 +24,15 @@ class CannotInstall(Exception):
 
 
 def python_of(function: str, cache: Path = CACHE) -> Path:
-    """The Python of a function's environment, which is made if need be. Safe from several processes at once.
+    """The Python of a function's environment; see `python_with`."""
+    return python_with(topology.ROOT / "functions" / function / "requirements.txt", cache)
+
+
+def python_with(requirements: Path, cache: Path = CACHE) -> Path:
+    """The Python of an environment with these requirements, which is made if need be. Safe from several processes.
 
     Raises CannotInstall, also for a file whose hash is not the locked one.
     """
-    requirements = topology.ROOT / "functions" / function / "requirements.txt"
     place = cache / _name_of(requirements)
     if not place.exists():
         _make(place, requirements)

@@ -38,6 +38,9 @@ PATIENCE_SECONDS = 300.0
 
 TIDY_SECONDS = 60.0
 REQUEST_SECONDS = 60.0
+MOST_BYTES = 16 << 20
+"""Of one reply: no step asks for more."""
+
 ATTEMPTS = 3
 """A request is repeated after a lost connection and after these: neither is the deployment's fault."""
 PASSING = frozenset({429, 502, 503, 504})
@@ -78,11 +81,12 @@ class Run:
         self, method: str, path: str, *, expected: Sequence[int] = (200,), anonymous: bool = False, **sent: Any
     ) -> Any:
         """The reply to a request of the origin; repeated if need be. Raises `Unexpected` for another status."""
+        _expect(path.startswith("/"), "a link of the origin's", "a path", path)  # or it could name another host
         headers = dict(sent.pop("headers", {}))
         if self.token and not anonymous:
             headers["Authorization"] = f"Bearer {self.token}"
-        what = f"{method} {path.partition('?')[0]}"
-        reply = self._repeated(what, lambda: self._send(method, f"{self.base_url}{path}", headers=headers, **sent))
+        what, url = f"{method} {path.partition('?')[0]}", f"{self.base_url}{path}"
+        reply = self._repeated(what, lambda: self._send(method, url, what, headers=headers, **sent))
         _expect_status(reply, what, expected)
         return reply
 
@@ -92,7 +96,7 @@ class Run:
 
     def fetch(self, method: str, url: str, what: str, **sent: Any) -> httpx.Response:
         """A request of a signed URL: its signature is the authorisation, the token stays at home."""
-        return self._send(method, url, what=what, **sent)
+        return self._send(method, url, what, **sent)
 
     def wait_until(self, done: Callable[[], bool], what: str) -> None:
         """Returns when `done()`. Raises `Unexpected` when the run's time is over."""
@@ -114,15 +118,28 @@ class Run:
             time.sleep(PAUSE_SECONDS * attempt)
         raise AssertionError(what)
 
-    def _send(self, method: str, url: str, *, what: str | None = None, **sent: Any) -> httpx.Response:
+    def _send(self, method: str, url: str, what: str, **sent: Any) -> httpx.Response:
         left = self.deadline - time.monotonic()
-        name = what or f"{method} {httpx.URL(url).path}"
+        too_late = Unexpected(f"expected an answer to {what} before the run's time was over")
         if left <= 0:
-            raise Unexpected(f"expected an answer to {name} before the run's time was over")
+            raise too_late
         try:
-            return self.http.request(method, url, timeout=min(left, REQUEST_SECONDS), **sent)
+            with self.http.stream(method, url, timeout=min(left, REQUEST_SECONDS), **sent) as reply:
+                return httpx.Response(reply.status_code, headers=reply.headers, content=self._body(reply, what))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Unexpected(f"expected an answer to {name}, got none ({type(error).__name__})") from error
+            if time.monotonic() >= self.deadline:
+                raise too_late from error
+            raise Unexpected(f"expected an answer to {what}, got none ({type(error).__name__})") from error
+
+    def _body(self, reply: httpx.Response, what: str) -> bytes:
+        """As it was sent. A reply without an end must not keep a roll back from coming."""
+        body = bytearray()
+        ends = min(self.deadline, time.monotonic() + REQUEST_SECONDS)
+        for part in reply.iter_raw():
+            body += part
+            if len(body) > MOST_BYTES or time.monotonic() > ends:
+                raise Unexpected(f"expected an answer to {what} that ends, got more than {len(body):,} bytes")
+        return bytes(body)
 
 
 # --------------------------------------------------------------------------- the steps
@@ -268,6 +285,8 @@ def tidy(run: Run) -> None:
     """Resolves what the run opened at its place, and switches the place off."""
     found = run.ask_json("GET", f"/incidents?beacon_id={run.beacon_id}")
     for one in _objects(found.get("incidents")):
+        # A deployment that lists the wrong ones must not have somebody's real incident called a false alarm.
+        _expect(one.get("beacon_id") == run.beacon_id, "GET /incidents", f"those of {run.beacon_id} alone", one)
         if one.get("status") == "RESOLVED":
             continue
         verdict = {"outcome": "false_alarm", "note": "Opened by a smoke test; nothing happened."}
@@ -333,6 +352,11 @@ def _try(name: str, act: Callable[[Run], None], run: Run, say: Callable[[str], N
         act(run)
     except Unexpected as error:
         say(f"FAIL  {name:<14} {time.monotonic() - started:.1f} s  {_told(str(error), run.token)}")
+        return False
+    except Exception as error:  # a reply of no form a step knows; the steps after it must still tidy up
+        say(
+            f"FAIL  {name:<14} {time.monotonic() - started:.1f} s  got a reply of another form ({type(error).__name__})"
+        )
         return False
     say(f"ok    {name:<14} {time.monotonic() - started:.1f} s")
     return True

@@ -17,6 +17,7 @@ Rule = Callable[[Deployment], Iterator[Finding]]
 
 RULES: tuple[Rule, ...] = (
     access.nobody_anonymous,
+    access.nobody_from_outside,
     access.no_wide_roles,
     access.nothing_is_granted_to_default_accounts,
     access.no_policy_is_replaced,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 
@@ -47,6 +48,12 @@ _KINDS = {
 }
 """How the topology calls what a role is granted on."""
 
+AGENT = re.compile(
+    r"serviceAccount:service-[^@]+@(gcp-sa-[a-z-]+|gcf-admin-robot|gs-project-accounts|serverless-robot-prod)"
+    r"[.]iam[.]gserviceaccount[.]com"
+)
+"""The accounts that Google's own services act under."""
+
 INVOKERS = frozenset({"cloud_run_service", "cloud_run_v2_service", "cloudfunctions2_function"})
 
 
@@ -60,6 +67,17 @@ def nobody_anonymous(deployment: Deployment) -> Iterator[Finding]:
         reads = _shows_evidence(grant, deployment)
         if grant.member == "allAuthenticatedUsers" or not (calls or reads):
             yield Finding("nobody anonymous", grant.address, f"{grant.member} has {grant.role} on {grant.target}")
+
+
+def nobody_from_outside(deployment: Deployment) -> Iterator[Finding]:
+    """What is granted is granted to accounts that the deployment makes, and to Google's own of its services.
+
+    An account of another project may have the name of one of ours; people come and go, and are let in by hand.
+    """
+    own = {f"serviceAccount:{account.get('email')}" for account in deployment.of("service_account")}
+    for grant in deployment.grants:
+        if grant.member not in own | EVERYBODY and not AGENT.fullmatch(grant.member):
+            yield Finding("nobody from outside", grant.address, f"{grant.member} has {grant.role} on {grant.target}")
 
 
 def _shows_evidence(grant: Grant, deployment: Deployment) -> bool:

@@ -50,6 +50,11 @@ run "the_page_may_load_its_own_files_only" {
 run "the_bucket_fits_a_global_load_balancer" {
   command = plan
 
+  assert {
+    condition     = google_storage_bucket.dashboard["dashboard"].force_destroy
+    error_message = "Earlier versions of the page would keep the bucket when everything else is taken down."
+  }
+
   # The provider and Google know this word for load balancers of a region alone.
   assert {
     condition     = google_compute_backend_bucket.dashboard["dashboard"].load_balancing_scheme == null
@@ -90,5 +95,11 @@ run "who_may_not_call_may_not_load_the_page" {
   assert {
     condition     = length([for rule in google_compute_security_policy.dashboard["dashboard"].rule : rule if rule.action == "deny(403)"]) == 2
     error_message = "The page is open to those who are refused by the functions."
+  }
+
+  # The rules that a path decides are for policies behind the cache.
+  assert {
+    condition     = !strcontains(jsonencode([for rule in google_compute_security_policy.dashboard["dashboard"].rule : rule.match]), "request.path")
+    error_message = "The policy of the edge looks at paths."
   }
 }

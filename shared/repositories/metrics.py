@@ -30,6 +30,9 @@ PAGE = 300
 MOST_WINDOWS = 5000
 """Read at a time: five minutes of a thousand instances. What lies beyond is left out, and the log says so."""
 
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, zlib.error)
+"""What reading a document of another version of this program may raise."""
+
 MOST_SNAPSHOTS = KEPT // timedelta(minutes=5)
 """2,016."""
 
@@ -83,7 +86,7 @@ def _read(documents: Documents, query: Query) -> Iterator[tuple[Document, Window
     for document in _bounded(documents, query):
         try:
             routes = _unpacked(document.data["routes"])
-        except (ValueError, TypeError, KeyError, AttributeError, zlib.error):  # of another version of this program
+        except UNREADABLE:
             log.warning("the metrics %s can't be read", document.id)
             continue
         yield document, Window(document.id, document.data["at"], routes, document.data.get("lost", 0))
@@ -146,13 +149,15 @@ def live_sessions(documents: Documents, now: datetime, *, beside: str = "") -> L
 
 
 def find_snapshot(documents: Documents, at: datetime) -> tuple[Snapshot, str] | None:
-    """The snapshot of the five minutes that ended then, with its version; None if nobody made it."""
+    """The snapshot of the five minutes that ended then, with its version; None if there is none that can be read."""
     document = documents.get(SNAPSHOTS, _name(at))
-    return None if document is None else (_snapshot_of(document), document.version)
+    if document is None or (found := _snapshot_of(document)) is None:
+        return None
+    return found, document.version
 
 
 def save_snapshot(documents: Documents, made: Snapshot, version: str | None) -> bool:
-    """Stores a snapshot in the place of the one of this version (None: of none); False if another was quicker."""
+    """Stores a snapshot in the place of the one of this version (None: of none); False if another is there."""
     plain = {
         "totals": _plain(made.totals),
         "routes": {route: _plain(each) for route, each in made.routes.items()},
@@ -174,7 +179,7 @@ def snapshots_since(documents: Documents, since: datetime, until: datetime) -> l
     """Those of (since, until], the oldest first, at most 2,016 of them, the latest. Raises `Retryable`."""
     query = Query(SNAPSHOTS, (Filter("at", ">", since), Filter("at", "<=", until)), (Order("at", descending=True),))
     found = islice(every(documents, query, page=PAGE), MOST_SNAPSHOTS)
-    return [_snapshot_of(document) for document in found][::-1]
+    return [readable for document in found if (readable := _snapshot_of(document)) is not None][::-1]
 
 
 def _name(at: datetime) -> str:
@@ -185,10 +190,15 @@ def _plain(told: Summary) -> list[Any]:
     return [told.count, told.p50_ms, told.p95_ms, told.p99_ms, sorted(told.statuses.items()), told.seconds]
 
 
-def _snapshot_of(document: Document) -> Snapshot:
-    plain = json.loads(zlib.decompress(document.data["told"]))
-    routes = {route: _summary_of(each) for route, each in plain["routes"].items()}
-    return Snapshot(document.data["at"], _summary_of(plain["totals"]), routes, LiveSessions(*plain["sessions"]))
+def _snapshot_of(document: Document) -> Snapshot | None:
+    """None for one of another version of this program, as after a roll back."""
+    try:
+        plain = json.loads(zlib.decompress(document.data["told"]))
+        routes = {route: _summary_of(each) for route, each in plain["routes"].items()}
+        return Snapshot(document.data["at"], _summary_of(plain["totals"]), routes, LiveSessions(*plain["sessions"]))
+    except UNREADABLE:
+        log.warning("the snapshot %s can't be read", document.id)
+        return None
 
 
 def _summary_of(plain: Sequence[Any]) -> Summary:

@@ -65,7 +65,8 @@ def create_app(
     if meter is not None:
         app.add_middleware(RequestMetrics, meter=meter, routers=routers, whole_process=whole_process)
     app.add_middleware(SocketAccess, access=access, allowed_origins=allowed_origins)
-    app.add_middleware(EitherSpelling, routes=app.routes)
+    routes = [*app.routes, *(route for router in routers for route in router.routes)]
+    app.add_middleware(EitherSpelling, routes=routes)
     app.add_middleware(RequestContext)
     return app
 

@@ -6,30 +6,32 @@ it would send its token in the clear; a device would have to send its pictures t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
-from starlette.routing import BaseRoute, Match
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class EitherSpelling:
     """Passes a request that no route serves on as one of the other spelling, if one serves that."""
 
-    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
+    def __init__(self, app: ASGIApp, routes: Iterable[BaseRoute]) -> None:
         self._app = app
-        self._routes = routes
+        # Asked for every request: expressions take microseconds, matching whole routes takes hundreds.
+        self._paths = [route.path_regex for route in routes if isinstance(route, Route | WebSocketRoute)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Who calls and how long the body may be must be asked of the path that is passed on, so this comes first."""
-        await self._app(self._served(scope), receive, send)
+        if scope["type"] != "lifespan" and not self._is_served(scope["path"]):
+            other = _other(scope["path"])
+            if self._is_served(other):
+                scope = {**scope, "path": other}
+        await self._app(scope, receive, send)
 
-    def _served(self, scope: Scope) -> Scope:
-        if scope["type"] == "lifespan" or scope["path"] == "/" or self._is_served(scope):
-            return scope
-        path: str = scope["path"]
-        other = {**scope, "path": path.removesuffix("/") if path.endswith("/") else f"{path}/"}
-        return other if self._is_served(other) else scope
-
-    def _is_served(self, scope: Scope) -> bool:
+    def _is_served(self, path: str) -> bool:
         """Under whatever method: it is the route that says which of them a path has."""
-        return any(route.matches(scope)[0] is not Match.NONE for route in self._routes)
+        return any(expression.match(path) for expression in self._paths)
+
+
+def _other(path: str) -> str:
+    return path.removesuffix("/") if path.endswith("/") else f"{path}/"

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -240,8 +240,9 @@ def test_what_happens_is_told_by_events_and_by_websocket_through_the_one_origin(
         told = events.iter_lines()
         assert (next(told), json.loads(socket.recv(timeout=30))["type"]) == (": Sightline", "ready")
         signal = {"beacon_id": place, "confidence_score": 0.95, "description": "Fight"}
-        httpx.put(f"{running.base_url}/beacons/{place}", json={"location": "Gate"}, headers=headers)
-        opened = httpx.post(f"{running.base_url}/api/ai/violence-detected/", json=signal, headers=headers).json()
+        with httpx.Client(base_url=running.base_url, headers=headers, timeout=30) as device:
+            device.put(f"/beacons/{place}", json={"location": "Gate"}).raise_for_status()
+            opened = device.post("/api/ai/violence-detected/", json=signal).json()
         assert opened["incident_id"] in next(line for line in told if place in line)
         heard = next(message for _ in range(1000) if place in (message := str(socket.recv(timeout=30))))
         assert json.loads(heard)["payload"]["incident_id"] == opened["incident_id"]
@@ -410,3 +411,29 @@ def _is_reached(client: httpx.Client, alert: str, guard: str) -> bool:
     reply = client.get(f"{alert}/deliveries")
     found = reply.json()["deliveries"] if reply.status_code == 200 else []
     return any(one["target"] == guard and one["state"] == "sent" for one in found)
+
+
+WORK_OF: Mapping[str, Callable[..., None]] = {
+    "analysis": test_a_file_may_be_analysed_at_once,
+    "annotate": test_in_doubt_the_whole_video_is_looked_at_and_its_result_object_continues_the_chain,
+    "context": test_gemini_answers_refuses_and_answers_later,
+    "correlate": test_the_main_job,
+    "detect": test_the_main_job,
+    "escalate": test_a_picture_with_a_gun_fails_opens_an_incident_and_goes_into_quarantine,
+    "incidents": test_an_incident_with_a_picture_from_signal_to_resolution,
+    "ingest": test_the_main_job,
+    "live": test_what_happens_is_told_by_events_and_by_websocket_through_the_one_origin,
+    "maintain": test_the_sweeper_runs_on_its_schedule_and_mends,
+    "moderate": test_a_picture_with_a_gun_fails_opens_an_incident_and_goes_into_quarantine,
+    "moderation": test_a_batch_is_moderated_while_the_client_waits_and_kept,
+    "notify": test_an_alert_calls_a_guard_by_firebase_and_ends_when_the_timer_says_so,
+    "query": test_a_stage_is_replayed_and_a_verdict_judged,
+    "registry": test_an_alert_calls_a_guard_by_firebase_and_ends_when_the_timer_says_so,
+    "signals": test_an_incident_with_a_picture_from_signal_to_resolution,
+    "uploads": test_an_upload_url_is_good_for_one_thing_once,
+}
+"""Of each function the test here that needs it to do its own work, from its bundle in its own environment."""
+
+
+def test_no_function_is_left_out() -> None:
+    assert WORK_OF.keys() == topology.load().functions.keys()

@@ -117,6 +117,21 @@ SPOILED: list[tuple[str, Callable[[Shown], None], str]] = [
         "allAuthenticatedUsers",
     ),
     (
+        "nobody from outside",
+        granted("storage_bucket", "roles/storage.objectViewer", "user:a@example.org", bucket=MEDIA),
+        "user:a@example.org",
+    ),
+    (
+        "nobody from outside",
+        granted("storage_bucket", "roles/storage.objectViewer", "domain:example.org", bucket=MEDIA),
+        "domain:example.org",
+    ),
+    (
+        "nobody from outside",
+        granted("project", "roles/datastore.user", DETECT.replace(PROJECT, "another"), project=PROJECT),
+        "@another.",
+    ),
+    (
         "no wide roles",
         granted("project", "roles/iam.serviceAccountTokenCreator", DETECT, project=PROJECT),
         "stands for every account",

@@ -43,20 +43,10 @@ print(json.dumps(sorted(name for name in sys.modules if name == "shared" or name
 
 NOT_IMPORTED = {
     "backports-strenum": "ai-edge-litert's metadata asks for it",
-    "ddsketch": "the tests compare shared/domain/latencies.py with it",
-    "httpx": "brings httpcore, which our own network backend needs",
     "python-multipart": "Starlette reads forms by it",
     "tzdata": "zoneinfo's data",
     "websockets": "uvicorn's WebSockets",
 }
-NOT_NEEDED = {
-    ("live", "functions-framework"): "of the group `events`, which `web` builds on",
-    ("live", "google-cloud-pubsub"): "of the group `events`, which `web` builds on",
-    ("moderation", "google-cloud-pubsub"): "of the group `events`, which `web` builds on",
-    ("moderation", "google-cloud-videointelligence"): "of the group `google-witnesses`: whoever waits has frames seen",
-    ("moderation", "ijson"): "of the group `google-witnesses`, for Video Intelligence's results",
-}
-
 GROUPS: Mapping[str, list[Any]] = tomllib.loads((topology.ROOT / "pyproject.toml").read_text())["dependency-groups"]
 
 
@@ -111,8 +101,7 @@ def test_a_function_imports_every_requirement_of_its_group(function: str) -> Non
     """What its group asks for is installed with it: nothing that only another function needs."""
     imported = imports_of(function)
     unused = {name for name in requirements_of(function) if not imported & modules_of(name)}
-    allowed = {name for place, name in NOT_NEEDED if place == function}
-    assert unused - NOT_IMPORTED.keys() == allowed
+    assert not unused - NOT_IMPORTED.keys()
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

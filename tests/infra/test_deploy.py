@@ -254,6 +254,14 @@ def test_what_cannot_be_prepared_changes_nothing(world: World) -> None:
     assert world.record().deploying is None
 
 
+def test_a_program_that_is_not_there_changes_nothing(world: World) -> None:
+    world.deploy("v1")
+    world.plan("v2")
+    status, told = world.run("apply", "--terraform", str(world.root / "nowhere"))
+    assert (status, world.deployed(), world.record().deploying) == (Outcome.REFUSED, "v1", None)
+    assert "nowhere can't be run: No such file or directory" in told
+
+
 def test_a_release_that_tells_no_url_cannot_be_tried_and_is_rolled_back(world: World) -> None:
     world.deploy("v1")
     world.write("v2")

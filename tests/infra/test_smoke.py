@@ -6,8 +6,12 @@ import os
 import re
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
@@ -174,6 +178,61 @@ def test_so_does_it_when_a_smaller_part_is_broken(
     assert TOKEN not in told
 
 
+@pytest.mark.parametrize(
+    ("route", "spoiler"),
+    [
+        ("GET /incidents/*/timeline", changed(items=[{"change": "opened"}])),
+        ("GET /incidents/*", instead(200, [])),
+    ],
+)
+def test_a_reply_of_another_form_fails_its_step_and_leaves_nothing_open(
+    route: str, spoiler: Spoiler, spoilt: Spoilt, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoilt.spoilers[route] = spoiler
+    assert tried(spoilt.url, "--step", "incident") == 1
+    told = capsys.readouterr().out
+    assert outcome(told, "incident").startswith("FAIL")
+    assert outcome(told, "tidy") == "ok tidy"
+
+
+@pytest.mark.parametrize("url", ["@127.0.0.1:9/x", ".example/x", "//127.0.0.1:9/\0", ""])
+def test_no_link_takes_the_token_elsewhere(url: str, spoilt: Spoilt, capsys: pytest.CaptureFixture[str]) -> None:
+    spoilt.spoilers["GET /incidents/*/images"] = changed(images=[{"url": url}])
+    assert tried(spoilt.url, "--step", "evidence") == 1
+    told = capsys.readouterr().out
+    assert outcome(told, "evidence").startswith("FAIL evidence")
+    assert outcome(told, "tidy") == "ok tidy"
+
+
+def test_a_reply_without_an_end_ends_the_run_in_time(capsys: pytest.CaptureFixture[str]) -> None:
+    with dripping() as url:
+        assert tried(url, "--step", "access", "--limit", "2") == 1
+    assert "expected an answer to GET /health that ends" in outcome(capsys.readouterr().out, "health")
+
+
+@contextmanager
+def dripping() -> Iterator[str]:
+    """A server whose replies go on byte by byte, each in time."""
+
+    class Drip(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):
+                while True:
+                    self.wfile.write(b" ")
+                    time.sleep(0.05)
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Drip) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A clip of one's own, short: of it nothing is demanded but an analysis."""
@@ -196,7 +255,7 @@ def test_an_analysis_that_never_ends_ends_the_run_in_time_and_it_still_tidies_up
     spoilt.spoilers["GET /video/status/*"] = changed(state="running")
     assert tried(spoilt.url, "--step", "analysis", "--clip", calm, "--limit", "15") == 1
     told = capsys.readouterr().out
-    assert "to end before the run's time was over" in outcome(told, "analysis")
+    assert "before the run's time was over" in outcome(told, "analysis")
     assert outcome(told, "tidy") == "ok tidy"
 
 
@@ -212,6 +271,14 @@ def test_nothing_is_left_open_when_tidying_up_fails_unsaid(spoilt: Spoilt, capsy
     spoilt.spoilers["POST /incidents/*/resolve"] = instead(409, {"detail": "no"})
     assert tried(spoilt.url, "--step", "signal") == 1
     assert "expected 200, got 409" in outcome(capsys.readouterr().out, "tidy")
+
+
+def test_no_incident_but_its_own_is_resolved(spoilt: Spoilt, capsys: pytest.CaptureFixture[str]) -> None:
+    real = {"incident_id": "real", "beacon_id": "gate", "status": "CREATED"}
+    spoilt.spoilers["GET /incidents"] = changed(incidents=[real])
+    assert tried(spoilt.url, "--step", "beacon") == 1
+    assert "alone, got" in outcome(capsys.readouterr().out, "tidy")
+    assert "POST /incidents/real/resolve" not in spoilt.asked
 
 
 def test_a_server_that_is_not_there_is_said_to_be_silent(capsys: pytest.CaptureFixture[str]) -> None:

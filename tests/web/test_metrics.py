@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -363,6 +364,21 @@ def test_a_snapshot_tells_of_five_minutes(service: Service, store: SqliteDocumen
     assert entry["totals"]["statusCounts"] == {"200": 2, "400": 1}
     assert entry["routes"]["/things/{thing_id}"]["count"] == 3
     assert entry["liveSessions"] == {"active": 0, "total": 0}
+
+
+@pytest.mark.parametrize("content", [b"not what we write", zlib.compress(b'{"routes": [], "totals": [1]}')])
+def test_snapshots_of_another_version_are_left_out_and_left_alone(
+    service: Service, store: SqliteDocuments, clock: SettableClock, content: bytes
+) -> None:
+    client, _ = service()
+    clock.advance(600)
+    snapshots.take(store, clock.now())
+    (document,) = store.query(Query(stored.SNAPSHOTS)).documents
+    store.commit([Set(stored.SNAPSHOTS, document.id, {**document.data, "told": content})])
+    assert snapshots.take(store, clock.now()) == 0
+    clock.advance(300)
+    assert snapshots.take(store, clock.now()) == 1
+    assert [entry["timestamp"][11:16] for entry in history(client)] == ["12:15"]
 
 
 def test_ticks_may_come_often_twice_or_late(service: Service, store: SqliteDocuments, clock: SettableClock) -> None:

@@ -26,20 +26,21 @@ locals {
 
   denied_ranges = { for number, ranges in chunklist(var.firewall.denied_ranges, 10) : number => ranges }
 
-  # Uptime checks come from all the world, so `/health` stays open everywhere.
+  # Of whom requests are refused, whatever they ask for. At the edge nothing else may be known for sure.
   conditions = merge(
     length(var.firewall.allowed_ranges) == 0 ? {} : {
-      ranges = "request.path != '/health' && !(${join(" || ", [for range in var.firewall.allowed_ranges : "inIpRange(origin.ip, '${range}')"])})"
+      ranges = "!(${join(" || ", [for range in var.firewall.allowed_ranges : "inIpRange(origin.ip, '${range}')"])})"
     },
     length(var.firewall.allowed_regions) == 0 ? {} : {
-      regions = "request.path != '/health' && !origin.region_code.matches('^(${join("|", var.firewall.allowed_regions)})$')"
+      regions = "!origin.region_code.matches('^(${join("|", var.firewall.allowed_regions)})$')"
     },
   )
 
+  # Uptime checks come from all the world, so `/health` stays open everywhere.
   refusals = concat(
     [
       for name in sort(keys(local.conditions)) :
-      { expression = local.conditions[name], preview = false, description = "only from the allowed ${name}" }
+      { expression = "request.path != '/health' && ${local.conditions[name]}", preview = false, description = "only from the allowed ${name}" }
     ],
     [
       for name in sort(keys(local.managed)) : {

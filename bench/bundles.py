@@ -1,8 +1,9 @@
-"""Start-up time of every function until its first reply, against a bare functions-framework function.
+"""Each function as it is deployed: its bundle's size, its environment's, and its start until the first reply.
 
-`python -m bench.startup [--runs 7]`. Every round starts each of them once, from its unzipped bundle and with warm
-bytecode, so that whatever else the machine does meets them all. Processor time is shown beside the clock's: it says the
-same on a busy machine.
+`python -m bench bundles [--runs 7]`. A function is started from its unzipped bundle by the Python of its own
+environment, which holds just its requirements; its start is compared with that of a bare functions-framework function
+whose environment holds the framework alone. Every round starts each of them once, with warm bytecode, so that whatever
+else the machine does meets them all. Processor time is shown beside the clock's: it says the same on a busy machine.
 
 What is asked: HTTP functions a path that does not exist, with the token, so that the reply is the application's own 404
 after its middleware and router. Event functions `/robots.txt`, which the framework answers once the function's imports
@@ -29,7 +30,7 @@ import psutil
 
 from bench.processes import running
 from bench.tables import show
-from infra import bundle, topology
+from infra import bundle, environments, lock, topology
 from local.emulators import free_port
 
 REACH = 3.0
@@ -78,14 +79,19 @@ ENVIRONMENT = {
 }
 
 
+REQUIREMENTS = {HELLO: ("functions-framework",), "FastAPI hello": ("functions-framework", "fastapi")}
+
+
 @dataclass(frozen=True)
 class Subject:
-    """Something to start: the folder of its `main.py`, and the path whose reply ends the measurement."""
+    """What is started: the folder of its `main.py`, its Python, and the path whose reply ends the measurement."""
 
     name: str
     folder: Path
+    python: Path
     path: str
     platform: topology.Platform = "function"
+    zipped: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -99,19 +105,20 @@ class Start:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Start-up time of every function against a bare one.")
+    parser = argparse.ArgumentParser(prog="python -m bench bundles", description="Sizes and start-up times of bundles.")
     parser.add_argument("--runs", type=int, default=7, help="measured rounds, after one to warm up")
     parser.add_argument("--clients", action="store_true", help="ask for a reply that needs the cloud clients")
     options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="sightline-startup-") as folder:
+    with tempfile.TemporaryDirectory(prefix="sightline-bundles-") as folder:
         subjects = [*_bare(Path(folder)), *_functions(Path(folder), options.clients)]
+        _report_sizes(subjects)
         starts: dict[str, list[Start]] = {subject.name: [] for subject in subjects}
         for turn in range(options.runs + 1):
             for subject in subjects:
                 measured = start(subject)
                 if turn > 0:
                     starts[subject.name].append(measured)
-    _report(subjects, starts, options.runs)
+        _report_starts(subjects, starts, options.runs)
 
 
 def _bare(folder: Path) -> Iterator[Subject]:
@@ -119,22 +126,32 @@ def _bare(folder: Path) -> Iterator[Subject]:
         place = folder / name.replace(" ", "-")
         place.mkdir()
         (place / "main.py").write_text(source)
-        yield Subject(name, place, "/")
+        _require(REQUIREMENTS[name], place / "requirements.txt")
+        yield Subject(name, place, environments.python_with(place / "requirements.txt"), "/")
+
+
+def _require(names: Sequence[str], target: Path) -> None:
+    """Writes requirements of these distributions alone, in the versions of the lock."""
+    command = [sys.executable, "-m", "uv", "pip", "compile", "-", *lock.OPTIONS, "--constraint", lock.LOCK]
+    command += ["--no-header", "--output-file", str(target)]
+    subprocess.run(command, cwd=topology.ROOT, input="\n".join(names), text=True, check=True)
 
 
 def _functions(folder: Path, clients: bool) -> Iterator[Subject]:
     for name, declared in topology.load().functions.items():
-        with zipfile.ZipFile(bundle.build(name, folder)) as archive:
+        zipped = bundle.build(name, folder)
+        with zipfile.ZipFile(zipped) as archive:
             archive.extractall(folder / name)
         path = "/nothing-here" if declared.routes else "/robots.txt"
-        yield Subject(name, folder / name, "/" if clients else path, declared.platform)
+        python = environments.python_of(name)
+        yield Subject(name, folder / name, python, "/" if clients else path, declared.platform, zipped)
 
 
 def start(subject: Subject) -> Start:
     """Starts the subject, asks until it replies, ends it."""
     port = free_port()
     begun = time.perf_counter()
-    command = bundle.start_command(subject.platform, sys.executable, port)
+    command = bundle.start_command(subject.platform, str(subject.python), port)
     with running(command, subject.folder, {"PATH": os.environ["PATH"], **ENVIRONMENT}) as process:
         reply = _first_reply(port, subject.path, process)
         elapsed = time.perf_counter() - begun
@@ -165,7 +182,23 @@ def _processor_seconds(pid: int) -> float:
     return sum(each.user + each.system for each in times)
 
 
-def _report(subjects: Sequence[Subject], starts: Mapping[str, Sequence[Start]], runs: int) -> None:
+def _report_sizes(subjects: Sequence[Subject]) -> None:
+    rows = []
+    for subject in subjects:
+        installed = subject.python.parents[1] / "lib"
+        modules = len(list(subject.folder.rglob("*.py")))
+        size = f"{subject.zipped.stat().st_size / 1024:.0f}" if subject.zipped else "-"
+        distributions = len(list(installed.glob("*/site-packages/*.dist-info")))
+        rows.append([subject.name, size, str(modules), str(distributions), f"{_size_of(installed) / 1e6:.0f}"])
+    show("Sizes", ["function", "bundle KiB", "its modules", "distributions", "installed MB"], rows)
+
+
+def _size_of(folder: Path) -> int:
+    """What was installed, in bytes: without the bytecode that running it adds."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
+
+
+def _report_starts(subjects: Sequence[Subject], starts: Mapping[str, Sequence[Start]], runs: int) -> None:
     bare_elapsed, bare_processor = _medians(starts[HELLO])
     rows = []
     for subject in subjects:
@@ -180,14 +213,14 @@ def _report(subjects: Sequence[Subject], starts: Mapping[str, Sequence[Start]], 
                 f"{ratio:.2f}x",
                 f"{processor:.3f}",
                 f"{processor / bare_processor:.2f}x",
-                "" if subject.path == "/" and subject.name in SOURCES else "yes" if ratio <= REACH else "NO",
+                "" if subject.zipped is None else "yes" if ratio <= REACH else "NO",
             ]
         )
     show(
         "Start of a function until its first reply",
         ["function", "reply", "seconds", "least", "ratio", "processor s", "ratio", f"<= {REACH:g}x"],
         rows,
-        [f"Medians of {runs} rounds; ratios to the bare function."],
+        [f"Medians of {runs} rounds; ratios to the bare function, of functions-framework alone."],
     )
 
 
