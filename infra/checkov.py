@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from infra import terraform, topology
 
@@ -53,13 +53,13 @@ def scan(plans: Mapping[str, object]) -> str:
 
 
 def _of_plan(program: list[str], name: str, plan: object) -> str:
-    saved = CACHE / f"{name}.{os.getpid()}.json"
-    saved.write_text(json.dumps(plan))
-    enriched = ["--repo-root-for-plan-enrichment", str(terraform.FOLDER)]
-    try:
+    with TemporaryDirectory(dir=CACHE) as place:
+        saved, sources = Path(place) / f"{name}.json", Path(place) / "sources"
+        saved.write_text(json.dumps(plan))
+        # Where something is justified is looked up by its name alone, and bootstrapping uses the same ones.
+        shutil.copytree(terraform.FOLDER, sources, ignore=shutil.ignore_patterns("bootstrap", ".terraform", "*.py"))
+        enriched = ["--repo-root-for-plan-enrichment", str(sources)]
         return terraform.run([*program, "--framework", "terraform_plan", "--file", str(saved), *enriched])
-    finally:
-        saved.unlink()
 
 
 def unjustified(text: str) -> Iterator[str]:
