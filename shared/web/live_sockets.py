@@ -5,7 +5,8 @@ Each message is a JSON object with `type` and an `id` to come back with (`?since
 `ping` is answered `{"type": "pong", "data": "ping"}`; other messages are ignored.
 
 A client costs one place among the newsroom's listeners and a bounded inbox. It is closed with 1008 if it takes nothing
-for too long or talks too much, with 1009 after a message too large, with 1001 when the server or its time ends.
+for too long or talks too much, with 1009 after a message too large, with 1001 when its time ends,
+and with that or 1012 (the web server's own) when the server does. Who it is is asked when it opens, and not again.
 """
 
 from __future__ import annotations

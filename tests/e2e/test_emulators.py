@@ -240,8 +240,9 @@ def test_what_happens_is_told_by_events_and_by_websocket_through_the_one_origin(
         told = events.iter_lines()
         assert (next(told), json.loads(socket.recv(timeout=30))["type"]) == (": Sightline", "ready")
         signal = {"beacon_id": place, "confidence_score": 0.95, "description": "Fight"}
-        httpx.put(f"{running.base_url}/beacons/{place}", json={"location": "Gate"}, headers=headers)
-        opened = httpx.post(f"{running.base_url}/api/ai/violence-detected/", json=signal, headers=headers).json()
+        with httpx.Client(base_url=running.base_url, headers=headers, timeout=30) as device:
+            device.put(f"/beacons/{place}", json={"location": "Gate"}).raise_for_status()
+            opened = device.post("/api/ai/violence-detected/", json=signal).json()
         assert opened["incident_id"] in next(line for line in told if place in line)
         heard = next(message for _ in range(1000) if place in (message := str(socket.recv(timeout=30))))
         assert json.loads(heard)["payload"]["incident_id"] == opened["incident_id"]
