@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
@@ -45,7 +45,7 @@ class RequestMetrics:
             await self._app(scope, receive, send)
 
     async def _measure(self, scope: Scope, receive: Receive, send: Send) -> None:
-        watched = _Watched(self._meter, send)
+        watched = _Watched(self._meter, send, lambda: self._record(scope, watched))
         try:
             await self._app(scope, receive, watched.send)
         except Exception:
@@ -55,8 +55,9 @@ class RequestMetrics:
             self._record(scope, watched)
 
     def _record(self, scope: Scope, watched: _Watched) -> None:
-        if watched.session is not None or watched.status is None:
+        if watched.counted or watched.session is not None or watched.status is None:
             return
+        watched.counted = True
         try:
             self._meter.record(self._template(scope), watched.status, watched.seconds)
         except Exception:
@@ -92,15 +93,20 @@ class RequestMetrics:
 
 
 class _Watched:
-    """One reply. `status` is None before it begins; `session` is there if it is a stream of events."""
+    """One reply. `status` is None before it begins; `session` is there if it is a stream of events.
 
-    def __init__(self, meter: Meter, send: Send) -> None:
+    `on_end` is called before its last part leaves: who has a whole reply is counted, also if the process ends then.
+    """
+
+    def __init__(self, meter: Meter, send: Send, on_end: Callable[[], None]) -> None:
         self._meter = meter
         self._send = send
+        self._on_end = on_end
         self._started = time.perf_counter()
         self.status: int | None = None
         self.seconds = 0.0
         self.session: int | None = None
+        self.counted = False
 
     async def send(self, message: Message) -> None:
         """Sends on."""
@@ -108,6 +114,8 @@ class _Watched:
             self._begin(message["status"])
             if any(name == b"content-type" and value.startswith(_EVENTS) for name, value in message["headers"]):
                 self.session = self._meter.open_session()
+        elif message["type"] == "http.response.body" and not message.get("more_body"):
+            self._on_end()
         await self._send(message)
         if self.session is not None:
             self._meter.heard(self.session)

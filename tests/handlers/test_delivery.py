@@ -258,7 +258,7 @@ def test_the_log_says_what_happened_and_to_what(pipeline: Pipeline, monkeypatch:
     logs.configure("INFO", stream=lines)
     asset_id, notification = pipeline.upload("broken")
     pipeline.handlers()["ingest"](notification)
-    line = json.loads(lines.getvalue())
+    line = json.loads(lines.getvalue().splitlines()[0])  # of two: that the whole analysis has ended is told, too
     assert line["message"] == "stage failed for good: not_a_video: The file is text, not a video."
     assert (line["severity"], line["stage"], line["asset"]) == ("WARNING", "ingest", asset_id)
     assert line["message_id"] == notification.message_id

@@ -65,20 +65,24 @@ def _check(seed: int, town: Town) -> None:
 
 
 def _check_one_open_incident(seed: int, town: Town) -> None:
-    """An incident opens only where none absorbs: the earlier ones are resolved, or their time is over."""
+    """An incident opens only where none absorbs: the earlier ones are resolved, or their time is over.
+
+    Or has not come yet: who read the time more than a window before it saw the place takes that for a clock put right.
+    Of one place just the latest counts: it took the place of those before it.
+    """
     reach: Mapping[str, set[str]] = {
         place: neighbourhood(town.neighbours, place) if town.policy.joins_neighbours else {place}
         for place in town.places
     }
-    seen: list[Version] = []
+    seen: dict[str, Version] = {}
     for later in town.journal.opened():
-        for earlier in seen:
+        for earlier in seen.values():
             if earlier.incident.beacon_id not in reach[later.incident.beacon_id]:
                 continue
             before = town.journal.at(earlier.incident.id, later.moment)
-            over = later.incident.opened_at - earlier.incident.opened_at >= town.policy.window
+            over = abs(later.incident.opened_at - earlier.incident.opened_at) >= town.policy.window
             assert over or before.status is IncidentStatus.RESOLVED, (seed, later.incident, before)
-        seen.append(later)
+        seen[later.incident.beacon_id] = later
 
 
 def _check_every_report(seed: int, town: Town) -> None:
