@@ -17,6 +17,8 @@ ENVIRONMENT = {
     "GOOGLE_CLOUD_PROJECT": PROJECT,
     "SIGHTLINE_API_TOKEN": "the-shared-token",
     "MEDIA_BUCKET": "media",
+    "QUARANTINE_BUCKET": "quarantine",
+    "RESULTS_BUCKET": "results",
     "EVIDENCE_BUCKET": "evidence",
     "FIREBASE_AUTH": "true",
 }
