@@ -60,7 +60,7 @@ def strains(
 ) -> tuple[Strain, ...]:
     """All that is known, the worst first."""
     seconds = totals.seconds
-    found = [*_functions(day), *_documents(day, demands, seconds), *_services(day, totals, profile)]
+    found = [*_functions(day), *_documents(day, demands, seconds), *_services(day, profile)]
     found.append(_timers(totals, declared))
     return tuple(sorted(found, key=lambda strain: -strain.share))
 
@@ -112,7 +112,7 @@ def _documents(day: Day, demands: Mapping[str, Demand], seconds: Mapping[str, fl
     ]
 
 
-def _services(day: Day, totals: Totals, profile: Profile) -> list[Strain]:
+def _services(day: Day, profile: Profile) -> list[Strain]:
     fleet = day.fleet
     minute = day.peak_minute
     return [
