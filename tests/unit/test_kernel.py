@@ -30,7 +30,7 @@ class TestSettings:
     def test_all_missing_and_malformed_variables_are_named_in_one_error(self) -> None:
         with pytest.raises(SettingsError) as refused:
             settings.load(settings.UploadSettings, {"GOOGLE_CLOUD_PROJECT": "p"})
-        assert str(refused.value) == "environment variables missing: SIGHTLINE_API_TOKEN, MEDIA_BUCKET"
+        assert str(refused.value) == "environment variables missing: MEDIA_BUCKET, SIGHTLINE_API_TOKEN"
 
     @pytest.mark.parametrize("name", ["LOG_LEVEL", "STAGE_LEASE_SECONDS"])
     def test_every_value_is_checked(self, name: str) -> None:
