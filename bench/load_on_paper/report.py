@@ -40,7 +40,7 @@ def sheet(cameras: int, at: datetime) -> Sheet:
     seconds = days.seconds_of(demands, declared)
     cameras_day = fleet.simulate(fleet.Fleet(cameras), seconds, declared)
     totals = days.totals(cameras_day.fleet, demands, declared)
-    strains = quotas.strains(cameras_day, totals, demands, profile, seconds)
+    strains = quotas.strains(cameras_day, totals, demands, profile, declared)
     return Sheet(cameras_day, totals, bills.bill(totals, profile, declared, at), strains)
 
 
@@ -118,7 +118,7 @@ def _show_strains(sheet: Sheet) -> None:
             f"{strain.asked:,.1f}",
             f"{strain.allowed:,.0f}",
             f"{strain.share:.1%}",
-            f"{strain.breaks_at(cameras):,.0f}",
+            f"{strain.breaks_at(cameras):,.0f}" if strain.grows else "-",
             strain.unit,
             strain.way_out,
         ]
@@ -126,6 +126,6 @@ def _show_strains(sheet: Sheet) -> None:
     ]
     headings = ["limit", "asked", "allowed", "used", "all used by cameras", "unit", "what happens then"]
     sources = "; ".join(sorted({strain.source for strain in sheet.strains}))
-    first = next((strain for strain in sheet.strains if strain.share > 1), None)
+    first = next((strain for strain in sheet.strains if strain.share > 1 and strain.grows), None)
     verdict = f"Breaks first: {first.limit}." if first else "Nothing breaks."
     show(f"Limits, {cameras:,} cameras", headings, rows, [verdict, f"Sources: {sources}."])
