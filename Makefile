@@ -8,6 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8080
 DATA ?= data
+# One more than the two cores it is made for: a third of the time is waiting for emulators and started functions.
+WORKERS ?= 3
 
 .PHONY: help demo serve test check format bench emulators infra-test bundle lock clean
 .PHONY: plan deploy roll-back ask-for-release smoke live-image
@@ -30,7 +32,7 @@ serve: $(VENV)/.local  ## the embedded server on :8080 (PORT=, DATA=)
 	@$(BIN)/python -m local serve --port $(PORT) --data $(DATA)
 
 test: $(VENV)/.dev  ## all tests; domain and handlers covered by at least 95 % of their branches
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=
 	$(BIN)/python -m tests.branch_coverage 95 shared/domain shared/handlers
 
 check: $(VENV)/.dev  ## format, lint, types, import rules
