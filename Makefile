@@ -8,8 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8080
 DATA ?= data
-# One more than the two cores it is made for: a third of the time is waiting for emulators and started functions.
-WORKERS ?= 3
+# As many as the cores it is made for; a third one made the whole slower, since emulators and functions need them, too.
+WORKERS ?= 2
 
 .PHONY: help demo serve test check format bench emulators infra-test bundle lock clean
 .PHONY: plan deploy roll-back ask-for-release smoke live-image

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
@@ -31,7 +32,7 @@ from shared.web import live_sockets, readiness
 from shared.web.access import Access
 from shared.web.app import create_app
 from shared.web.inbox import Pace
-from shared.web.serving import STOP_SECONDS
+from shared.web.serving import STOP_SECONDS, options
 from tests.fakes import ManualClock
 from tests.web.test_stream import LISTENERS, TOKENS, Service, eventually, running
 
@@ -305,3 +306,8 @@ class TestHomes:
             url = f"ws://127.0.0.1:{port}/nowhere"
             with pytest.raises(InvalidStatus), connect(url, proxy=None):
                 pass
+
+
+def test_an_idle_connection_outlives_its_client() -> None:
+    """Who keeps connections for 5 s, as httpx does, must never find one closed at the moment of using it."""
+    assert options(Starlette(), host="127.0.0.1", port=0).timeout_keep_alive > 60
